@@ -8,6 +8,7 @@
 
 mod broadcasts;
 mod commits;
+mod deliveries;
 mod fences;
 mod handlers;
 mod heartbeats;
@@ -81,7 +82,7 @@ rules! {
     ClaimFence = "claim-fence";
     /// A paused queue delivers nothing; a resumed one is not paused.
     Paused = "paused";
-    /// After the drain every queue was listed and no job was left to be done.
+    /// After the drain every queue was listed, no job was left to be done, and the outboxes are empty.
     NotDrained = "not-drained";
 
     /// The terms of two holders of a lease do not overlap.

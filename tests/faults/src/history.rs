@@ -7,6 +7,7 @@
 mod call;
 mod operation;
 mod recorder;
+mod sent;
 
 pub use call::{
     Answer, Call, Granted, Leased, Outcome, PushAnswer, PushedJob, ReadEvent, SavedToken, Settle, UniqueEnd,
@@ -14,6 +15,7 @@ pub use call::{
 pub use operation::{Effect, History, HistoryError, Operation};
 pub use recorder::{Invocation, Recorder};
 pub(crate) use recorder::{micros_of, now};
+pub use sent::{Destination, Sent};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
 //! Puts both stores under load and faults, and checks the recorded requests and answers.
 //!
 //! [`run()`] starts real servers, lets actors use them through `twinstore` (producers, workers, control, leases, idempotent
-//! requests, heartbeats, retries, runs of agents, sessions, firings of schedules, commits in a home, broadcasts,
-//! producers and consumers of a topic, contenders for a resume token), kills and stops the servers and a worker
-//! process, and closes, delays and blocks connections. Every operation is written into a history with its interval. At the end the queues are drained and listed, and
+//! requests, heartbeats, retries, runs of agents, sessions, firings of schedules, commits in a home, deliverers of
+//! what commits send elsewhere, broadcasts, producers and consumers of a topic, contenders for a resume token), kills and stops the
+//! servers and a worker process, and closes, delays and blocks connections. Every operation is written into a history with its interval. At the end the queues are drained and listed, and
 //! [`checker::check`] reads the history.
 //!
 //! One seed determines the plan of operations and faults. Their times depend on the machine, so the same seed repeats the
@@ -49,6 +49,9 @@ pub(crate) const RUN: &str = "run";
 
 /// What the name of a session begins with, in place of the name of an agent's run.
 pub(crate) const SESSION: &str = "session/";
+
+/// What the name of an outbox ends with.
+pub(crate) const OUTBOX: &str = "~outbox";
 
 /// How often the schedules of a run fire.
 pub(crate) const FIRES_EVERY_MS: u64 = 1000;

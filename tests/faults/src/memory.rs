@@ -24,6 +24,10 @@ const TOLERANCE: f64 = 0.05;
 /// The most keys that may be left, however long the soak was: records of queues, of schedules, of a topic, of fences.
 const MOST_LEFT: u64 = 100;
 
+/// What precedes the number of a remembered call. After a fault, the destination of a delivery remembers it for days if nobody knows that
+/// its entry is removed, so these keys are not counted.
+const CALL: &str = ":call:";
+
 /// How long what has a time to live may remain after the end.
 const REMAINS: Duration = Duration::from_secs(75);
 
@@ -121,7 +125,8 @@ impl Memory {
 
     /// Whether no more keys are left than a soak of any length needs.
     pub fn keys_are_bounded(&self) -> bool {
-        self.left.values().sum::<u64>() <= MOST_LEFT
+        let is_counted = |shape: &String| !(shape.contains(CALL) && shape.ends_with(WITH_TTL));
+        self.left.iter().filter(|(shape, _)| is_counted(shape)).map(|(_, count)| count).sum::<u64>() <= MOST_LEFT
     }
 
     fn compared(&self) -> [(&'static str, Compared, bool); 4] {
@@ -184,14 +189,20 @@ async fn keys_left(environment: &Environment) -> (BTreeMap<String, u64>, u64) {
         for key in keys.and_then(|keys| keys.as_strings()).unwrap_or_default() {
             let lasts = server.command(&["TTL", &key]).await.ok().and_then(|reply| reply.as_integer()).unwrap_or(-2);
             lasting += u64::from((0..300).contains(&lasts));
-            let kind = if lasts >= 0 { " (with a time to live)" } else { "" };
+            let kind = if lasts >= 0 { WITH_TTL } else { "" };
             *left.entry(format!("{}{kind}", shape(&key))).or_insert(0) += 1;
         }
     }
     (left, lasting)
 }
 
+/// What the shape of a key with a time to live ends with.
+const WITH_TTL: &str = " (with a time to live)";
+
 fn shape(key: &str) -> String {
+    if let Some((before, _)) = key.split_once(CALL) {
+        return format!("{}{CALL}#", shape(before));
+    }
     let is_part_of_number = |char: char| char.is_ascii_digit();
     let mut shape = String::new();
     for char in key.chars() {
@@ -230,10 +241,14 @@ mod tests {
             |count| BTreeMap::from([("tw:{q.plain.#}:meta".to_owned(), 1), ("tw:{w.n:#}:steps".to_owned(), count)]);
         assert!(Memory { left: left(MOST_LEFT - 1), ..growing(0) }.keys_are_bounded());
         assert!(!Memory { left: left(MOST_LEFT), ..growing(0) }.keys_are_bounded());
+        let remembered = |kind| BTreeMap::from([(format!("tw:{{q.plain.#}}:call:#{kind}"), MOST_LEFT + 1)]);
+        assert!(Memory { left: remembered(WITH_TTL), ..growing(0) }.keys_are_bounded());
+        assert!(!Memory { left: remembered(""), ..growing(0) }.keys_are_bounded());
     }
 
     #[test]
     fn numbers_have_one_shape() {
         assert_eq!(shape("tw:{q.plain.0}:ready2"), shape("tw:{q.plain.11}:ready0"));
+        assert_eq!(shape("tw:{q.plain.0}:call:a1f"), shape("tw:{q.plain.0}:call:7"));
     }
 }

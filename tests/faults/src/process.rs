@@ -11,7 +11,7 @@ use twinstore::Stores;
 use crate::environment::Usage;
 use crate::history::Recorder;
 use crate::recorded::{Client, PushingAgain, record_losses};
-use crate::workload::{CONTENDERS, contend, random_of, work};
+use crate::workload::{CONTENDERS, contend, random_of, start_deliverer, work};
 
 /// What such a process is started with.
 #[derive(Debug, Clone, clap::Args)]
@@ -154,8 +154,9 @@ pub async fn work_in_process(arguments: ProcessArguments) -> Result<(), Box<dyn 
     let random = random_of(seed, &format!("process {number}"));
     let (stop, stopped) = watch::channel(false);
     let contenders = if usage.times().is_soak { (0, CONTENDERS.1) } else { CONTENDERS };
-    let mut contenders =
-        contend::start(seed.wrapping_add(number.into()), &stores, &recorder, &group, contenders, &stopped);
+    let own_seed = seed.wrapping_add(number.into());
+    let mut contenders = contend::start(own_seed, &stores, &recorder, &group, contenders, &stopped);
+    contenders.spawn(start_deliverer(own_seed, &stores, &recorder, usage.times(), &stopped));
     let worker = work(&Client::new(&stores, recorder.actor("process/worker")), random, usage.times());
     let handle = worker.handle();
     let watching = tokio::spawn(async move {

@@ -19,6 +19,7 @@ pub(crate) use losses::{PushingAgain, record_losses};
 
 use std::sync::Arc;
 
+use store_core::Homes;
 use twinstore::broadcast::Broadcasts;
 use twinstore::durability::Durability;
 use twinstore::heartbeat::Heartbeats;
@@ -34,7 +35,7 @@ use twinstore::topic::Topics;
 use twinstore::{Error, ErrorKind, Stores};
 
 use crate::history::{Answer, Invocation, Recorder, Reply};
-use crate::workload::{COMMITS, commits::home_key, queue as queue_name};
+use crate::workload::{COMMITS, PLAIN, commits::home_key, queue as queue_name};
 
 /// A capability whose calls are recorded.
 #[derive(Clone)]
@@ -92,6 +93,10 @@ pub(crate) struct Client {
     pub(crate) broadcasts: Arc<dyn Broadcasts>,
     /// The home of the commits.
     pub(crate) home: RecordedHome,
+    /// The home of the commits of handlers.
+    pub(crate) plain_home: RecordedHome,
+    /// Delivers what commits send elsewhere.
+    pub(crate) homes: Arc<dyn Homes>,
 }
 
 impl Client {
@@ -100,7 +105,11 @@ impl Client {
         fn wrap<T: ?Sized>(inner: Arc<T>, recorder: &Recorder, store: &'static str) -> Arc<Recorded<T>> {
             Arc::new(Recorded { inner, recorder: recorder.clone(), store })
         }
-        let (state, commits) = (stores.state(), queue_name(COMMITS));
+        let state = stores.state();
+        let home = |queue: &str| {
+            let (queue, recorder) = (queue_name(queue), recorder.clone());
+            RecordedHome { inner: state.home(&queue, &home_key()), queue, recorder }
+        };
         Self {
             durability: state.durability(),
             queue: wrap(state.queue(), &recorder, "state"),
@@ -123,7 +132,9 @@ impl Client {
             schedules: wrap(state.schedules(), &recorder, "state"),
             topics: wrap(state.topics(), &recorder, "state"),
             broadcasts: state.broadcasts(),
-            home: RecordedHome { inner: state.home(&commits, &home_key()), queue: commits, recorder: recorder.clone() },
+            home: home(COMMITS),
+            plain_home: home(PLAIN),
+            homes: wrap(state.homes(), &recorder, "state"),
             recorder,
         }
     }

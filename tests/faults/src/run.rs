@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, LocalSet};
 use twinstore::page::PageRequest;
-use twinstore::queue::{JobState, QueueInspect};
+use twinstore::queue::{JobState, QueueInspect, QueueName};
 use twinstore::worker::WorkerHandle;
 use twinstore::{Error, Stores};
 
@@ -20,6 +20,7 @@ use crate::probe;
 use crate::process::{OwnProcess, Task};
 use crate::recorded::{Client, PushingAgain, record, record_losses, retry};
 use crate::topology::{Level, PrimaryFault, Topology};
+use crate::workload::deliveries::outboxes;
 use crate::workload::{self, Backlog, COMMITS, GROUPS, LONGEST_MS, QUEUES, Times, contend, queue, random_of, work};
 
 /// How long the queues may take to be drained once all faults are over.
@@ -272,23 +273,29 @@ fn start_workers(seed: u64, stores: &Stores, times: Times, recorder: &Recorder) 
     (0..2).map(start).collect()
 }
 
-/// Resumes the queues, waits up to [`DRAIN`] until no job is left to be done, and records how many are left.
+/// Resumes the queues, waits up to [`DRAIN`] until no job is left to be done or to be delivered, and records how many are left.
 async fn drain(client: &Client) -> Result<(), RunError> {
     for name in QUEUES {
         retry(async || client.control.resume(&queue(name)).await).await.map_err(RunError::Listing)?;
     }
-    let pending = async |name: &str| retry(async || client.inspect.counts(&queue(name)).await).await;
+    let pending = async |name: &QueueName| retry(async || client.inspect.counts(name).await).await;
     let all = async {
-        for name in QUEUES {
-            while pending(name).await.is_ok_and(|counts| counts.pending() > 0) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
+        loop {
+            for name in QUEUES.map(queue) {
+                while pending(&name).await.is_ok_and(|counts| counts.pending() > 0) {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            }
+            // what is delivered may end by another commit
+            if !workload::deliveries::deliver_the_rest(client).await? {
+                return Ok(());
             }
         }
     };
-    let _ = tokio::time::timeout(DRAIN, all).await;
-    for name in QUEUES {
-        let invocation = client.recorder.invoke(Call::Pending { queue: name.to_owned() });
-        let counts = pending(name).await;
+    tokio::time::timeout(DRAIN, all).await.unwrap_or(Ok(())).map_err(RunError::Listing)?;
+    for name in QUEUES.map(queue).into_iter().chain(outboxes()) {
+        let invocation = client.recorder.invoke(Call::Pending { queue: name.to_string() });
+        let counts = pending(&name).await;
         record(invocation, counts, |counts| Answer::Number(counts.pending())).map_err(RunError::Listing)?;
     }
     Ok(())
@@ -303,22 +310,22 @@ async fn list(client: &Client) -> Result<(), RunError> {
         ("completed", JobState::Completed),
         ("dead", JobState::Dead),
     ];
-    for name in QUEUES.into_iter().chain([COMMITS]) {
+    for name in QUEUES.into_iter().chain([COMMITS]).map(queue).chain(outboxes()) {
         for (word, state) in states {
-            let call = Call::List { queue: name.to_owned(), state: word.to_owned() };
+            let call = Call::List { queue: name.to_string(), state: word.to_owned() };
             let invocation = client.recorder.invoke(call);
-            let names = retry(async || list_all(&client.inspect, name, state).await).await;
+            let names = retry(async || list_all(&client.inspect, &name, state).await).await;
             record(invocation, names, |names| Answer::Names(names.clone())).map_err(RunError::Listing)?;
         }
     }
     Ok(())
 }
 
-async fn list_all(inspect: &Arc<dyn QueueInspect>, name: &str, state: JobState) -> Result<Vec<String>, Error> {
+async fn list_all(inspect: &Arc<dyn QueueInspect>, name: &QueueName, state: JobState) -> Result<Vec<String>, Error> {
     let mut names = Vec::new();
     let mut request = PageRequest::first(PageRequest::MAX_LIMIT);
     loop {
-        let page = inspect.list(&queue(name), state, request).await?;
+        let page = inspect.list(name, state, request).await?;
         names.extend(page.items.iter().map(|job| job.id.to_string()));
         match page.next {
             Some(next) => request = PageRequest::first(PageRequest::MAX_LIMIT).with_cursor(next),

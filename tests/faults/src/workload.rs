@@ -5,6 +5,7 @@ mod broadcasts;
 pub(crate) mod commits;
 pub(crate) mod contend;
 mod control;
+pub(crate) mod deliveries;
 mod heartbeats;
 mod idempotency;
 mod ids;
@@ -35,6 +36,9 @@ use crate::recorded::Client;
 
 /// The queues: whole batches of plain jobs; jobs of every kind; the same, paused and resumed again and again.
 pub(crate) const QUEUES: [&str; 3] = ["plain", "mixed", "paused"];
+
+/// The queue with one partition, some of whose handlers commit.
+pub(crate) const PLAIN: &str = QUEUES[0];
 
 /// The queue that has [`PARTITIONS`] on a cluster.
 pub(crate) const PARTITIONED: &str = QUEUES[1];
@@ -170,6 +174,19 @@ impl Shared {
     }
 }
 
+/// Starts the deliverer of a process with a worker. It ends when `stop` is true.
+pub(crate) fn start_deliverer(
+    seed: u64,
+    stores: &Stores,
+    recorder: &Recorder,
+    times: Times,
+    stop: &watch::Receiver<bool>,
+) -> impl Future<Output = ()> + Send + 'static {
+    let name = format!("{}/deliverer", GROUPS[3]);
+    let (client, random) = (Client::new(stores, recorder.actor(&name)), random_of(seed, &name));
+    deliveries::deliver(Actor { client, random, shared: Arc::default(), times, stop: stop.clone() })
+}
+
 /// Starts the actors of the groups `clients` and `holders`, and the careless worker. They end when `stop` is true. With `is_steady`,
 /// each queue has a producer of its own, which shows when its pushes succeed again. Also returns what the actors share.
 pub(crate) fn start(
@@ -222,6 +239,7 @@ pub(crate) fn start(
     }
     for (number, (stores, group)) in [(workers, GROUPS[1]), (holders, GROUPS[2])].into_iter().enumerate() {
         actors.spawn(commits::commit(actor(stores, &format!("{group}/committer-{number}"))));
+        actors.spawn(deliveries::deliver(actor(stores, &format!("{group}/deliverer-{number}"))));
     }
     for (number, (stores, group)) in [(clients, GROUPS[0]), (workers, GROUPS[1])].into_iter().enumerate() {
         actors.spawn(broadcasts::publish(actor(stores, &format!("{group}/publisher-{number}"))));

@@ -20,6 +20,7 @@ async fn run_with(topology: Topology, fault: PrimaryFault, durability: Level, du
     }
     assert!(!verdict.tally.faults.is_empty(), "nothing failed");
     assert!(verdict.tally.completed > 50, "hardly anything was done");
+    assert!(verdict.tally.operations["home.deliver"].acknowledged > 10, "hardly anything was delivered");
     verdict
 }
 

@@ -25,6 +25,10 @@ async fn a_short_run_breaks_no_rule() {
             panic!("seed {seed}, history kept in {}:\n{}", kept.display(), list.join("\n"));
         }
         assert!(verdict.tally.completed > 100, "seed {seed}: hardly anything was done");
+        assert!(
+            verdict.tally.operations["home.deliver"].acknowledged > 20,
+            "seed {seed}: hardly anything was delivered"
+        );
         check_falsified(seed, folder.path());
     }
 }
@@ -37,6 +41,9 @@ fn check_falsified(seed: u64, folder: &Path) {
     };
     assert!(found(&without_a_completion(&history)).contains(&Rule::JobLost), "seed {seed}: a completion is missing");
     assert!(found(&with_swapped_fences(&history)).contains(&Rule::ClaimFence), "seed {seed}: two fences are swapped");
+    let lost = found(&without_an_arrival(&history));
+    let caught = lost.contains(&Rule::JobLost) && lost.contains(&Rule::TopicEventLost);
+    assert!(caught, "seed {seed}: nothing that commits have sent arrived, found {lost:?}");
     let twice = found(&with_a_second_start(&history));
     let caught = twice.iter().any(|rule| matches!(rule, Rule::TwoAttempts | Rule::ResponseLost));
     assert!(caught, "seed {seed}: a request is begun twice, found {twice:?}");
@@ -67,6 +74,26 @@ fn without_a_completion(history: &History) -> History {
 
 fn names(operation: &Operation, id: &str) -> bool {
     format!("{:?} {:?}", operation.call, operation.reply).contains(id)
+}
+
+/// Drops everything that happened to the jobs and events that commits have sent.
+fn without_an_arrival(history: &History) -> History {
+    let is_sent = |text: &str| text.ends_with("-sent");
+    let mut changed = history.clone();
+    for operation in &mut changed.operations {
+        match (&mut operation.call, &mut operation.reply) {
+            (Call::Settle { settlements, .. }, Some(Reply::Ok(Answer::Each(answers)))) => {
+                let mut kept = settlements.iter().map(|settlement| !is_sent(&settlement.job));
+                answers.retain(|_| kept.next().unwrap_or(true));
+                settlements.retain(|settlement| !is_sent(&settlement.job));
+            }
+            (Call::Settle { settlements, .. }, _) => settlements.retain(|settlement| !is_sent(&settlement.job)),
+            (Call::List { .. }, Some(Reply::Ok(Answer::Names(names)))) => names.retain(|name| !is_sent(name)),
+            (_, Some(Reply::Ok(Answer::Events { events, .. }))) => events.retain(|event| !is_sent(&event.event)),
+            _ => {}
+        }
+    }
+    changed
 }
 
 /// Swaps the fences of two claims of one queue that followed each other.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Findings, Rule};
+use super::{Findings, Rule, job};
 use crate::history::{Answer, Call, Effect, History, Operation};
 
 #[derive(Default)]
@@ -15,6 +15,7 @@ struct Commit<'a> {
 pub(super) fn check(history: &History, found: &mut Findings) {
     let mut commits: BTreeMap<(&str, &str), Commit<'_>> = BTreeMap::new();
     let mut done: BTreeMap<(&str, &str), (&str, &Operation)> = BTreeMap::new();
+    let jobs = job::collect(history);
     for operation in &history.operations {
         match (&operation.call, operation.answer()) {
             (Call::Commit { queue, job, next, .. }, answer) => {
@@ -23,7 +24,9 @@ pub(super) fn check(history: &History, found: &mut Findings) {
                     continue;
                 }
                 let (first, by) = done.entry((queue, job)).or_insert((&next.id, operation));
-                if *first != next.id {
+                // a producer may push a job again that has ended
+                let is_anew = |job: &job::Job<'_>| job.may_be_made_anew(by.start, operation.end, false);
+                if *first != next.id && !jobs.get(&(queue.as_str(), job.as_str())).is_some_and(is_anew) {
                     found.add(Rule::CommitTwice, format!("{job} of {queue}"), [*by, operation]);
                 }
             }

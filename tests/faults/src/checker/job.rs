@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::history::{Answer, Call, Effect, History, Micros, Operation, Outcome, PushAnswer, PushedJob, Settle};
+use super::deliveries;
+use crate::history::{
+    Answer, Call, Destination, Effect, History, Micros, Operation, Outcome, PushAnswer, PushedJob, Settle,
+};
 
 /// The operations on one job.
 #[derive(Default)]
@@ -16,6 +19,10 @@ pub(super) struct Job<'a> {
     pub(super) replays: Vec<Replay<'a>>,
     /// Pushes of what a loss report names.
     pub(super) again: Vec<Again<'a>>,
+    /// Deliveries of the entry of an outbox that pushes it.
+    pub(super) deliveries: Vec<&'a Operation>,
+    /// Whether a failover has undone the removal of that entry: then it is pushed again.
+    pub(super) arrives_again: bool,
     /// Begins of handlers, with their fences.
     pub(super) handlers: Vec<(u64, &'a Operation)>,
     /// After which time its result may have been removed.
@@ -97,11 +104,17 @@ pub(super) fn collect(history: &History) -> Jobs<'_> {
                     jobs.entry((queue, job.id.as_str())).or_default().pushes.push(push);
                 }
             }
-            Call::Commit { queue, next, .. } if operation.answer() != Some(&Answer::One(false)) => {
-                let answer = operation.answer().map(|_| &PushAnswer::Created);
-                let push = Push { operation, job: next, answer };
-                jobs.entry((queue, next.id.as_str())).or_default().pushes.push(push);
-                collect_executed(operation, &mut jobs);
+            Call::Commit { queue, next, sent, .. } if deliveries::may_be_done(history, operation) => {
+                let is_done = operation.answer() == Some(&Answer::One(true));
+                let answer = is_done.then_some(&PushAnswer::Created);
+                let pushed = sent.iter().flat_map(deliveries::jobs).chain([(queue.as_str(), next)]);
+                for (queue, job) in pushed {
+                    let push = Push { operation, job, answer };
+                    jobs.entry((queue, job.id.as_str())).or_default().pushes.push(push);
+                }
+                if operation.answer() != Some(&Answer::One(false)) {
+                    collect_executed(operation, &mut jobs);
+                }
             }
             Call::List { queue, state } => {
                 let Some(Answer::Names(names)) = operation.answer() else { continue };
@@ -116,7 +129,15 @@ pub(super) fn collect(history: &History) -> Jobs<'_> {
             _ => collect_executed(operation, &mut jobs),
         }
     }
-    jobs.values_mut().for_each(|job| job.kept = kept);
+    for job in jobs.values_mut() {
+        job.kept = kept;
+        deliveries::admit_removals_by_others(job);
+    }
+    for sent in deliveries::arriving_again(history, &jobs) {
+        for name in deliveries::jobs(sent).map(|(queue, job)| (queue, job.id.as_str())) {
+            jobs.entry(name).or_default().arrives_again = name.0 != sent.outbox;
+        }
+    }
     jobs
 }
 
@@ -158,6 +179,19 @@ fn collect_executed<'a>(operation: &'a Operation, jobs: &mut Jobs<'a>) {
             };
             let settlement = Settlement { operation, fence: *fence, outcome: Outcome::Complete, counts };
             jobs.entry((queue, job)).or_default().settlements.push(settlement);
+        }
+        Call::Deliver { outbox, entry, fence, to } => {
+            let (outcome, counts) = match word(0) {
+                Some("done") => (Outcome::Complete, Some(true)),
+                Some("refused") => (Outcome::Dead, Some(true)),
+                Some(_) => (Outcome::Complete, Some(false)),
+                None => (Outcome::Complete, None),
+            };
+            let settlement = Settlement { operation, fence: *fence, outcome, counts };
+            jobs.entry((outbox, entry)).or_default().settlements.push(settlement);
+            if let Destination::Job { queue, job } = to {
+                jobs.entry((queue, &job.id)).or_default().deliveries.push(operation);
+            }
         }
         Call::PushAgain { queue, jobs: pushed, absent } => {
             let missing = match operation.answer() {
@@ -253,11 +287,12 @@ impl Job<'_> {
     }
 
     /// Whether a push, or a replay if the job may have been dead, may have added the job again after `after` and before
-    /// `before`.
+    /// `before`. A job that a commit has sent is pushed once, between the begin of the commit and the end of its delivery.
     pub(super) fn may_be_made_anew(&self, after: Micros, before: Micros, replayable: bool) -> bool {
         let overlaps = |operation: &Operation| operation.start < before && operation.latest() > after;
         let pushed = |push: &&Push<'_>| !matches!(push.answer, Some(PushAnswer::Duplicate | PushAnswer::Held(_)));
         self.pushes.iter().filter(pushed).any(|push| overlaps(push.operation))
+            || self.arrives_again
             || self.again.iter().any(|again| overlaps(again.operation))
             || replayable && self.replays.iter().any(|replay| overlaps(replay.operation))
     }

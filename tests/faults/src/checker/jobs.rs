@@ -213,6 +213,7 @@ fn operations<'a>(job: &Job<'a>) -> Vec<&'a Operation> {
     all.extend(job.cancels.iter().chain(&job.deletes).map(|control| control.operation));
     all.extend(job.replays.iter().map(|replay| replay.operation));
     all.extend(job.again.iter().map(|again| again.operation));
+    all.extend(&job.deliveries);
     all.sort_by_key(|operation| operation.start);
     all
 }

@@ -164,16 +164,15 @@ fn check_reports(name: &str, lease: &Lease<'_>, terms: &[Term<'_>], found: &mut 
         }
         let Some(reported) = reported else { continue };
         let may_be = lease.acquisitions.iter().any(|(acquisition, holder, _, lasting)| {
-            *holder == reported.holder
-                && acquisition.start < operation.end
-                && match granted(acquisition) {
-                    Some(granted) => {
-                        // a first copy, whose lease was over before a later copy was carried out
-                        let renewed = acquisition.end - acquisition.start > *lasting;
-                        granted.fence == reported.fence || renewed && granted.fence > reported.fence
-                    }
-                    None => acquisition.is_unknown(),
+            *holder == reported.holder && acquisition.start < operation.end && {
+                // a first copy, whose lease was over before a later copy was carried out
+                let is_again = acquisition.end.saturating_sub(acquisition.start) > *lasting;
+                match (granted(acquisition), acquisition.answer()) {
+                    (Some(granted), _) => granted.fence == reported.fence || is_again && granted.fence > reported.fence,
+                    (None, Some(_)) => is_again,
+                    (None, None) => acquisition.is_unknown(),
                 }
+            }
         });
         let released = lease.releases.iter().find(|(release, fence)| {
             *fence == reported.fence && release.answer() == Some(&Answer::One(true)) && release.end < operation.start

@@ -18,6 +18,7 @@ use super::job::{self, Job, Jobs};
 use super::{Findings, Rule, Violation, jobs};
 use crate::history::{History, Micros, MovedSlot, PushAnswer};
 use explained::is_explained;
+pub(super) use explained::is_failover;
 
 /// Each write that a loss report names was acknowledged at most this long before the fault.
 const EARLY: Micros = 1_000_000;

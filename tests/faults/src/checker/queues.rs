@@ -22,6 +22,9 @@ pub(super) fn check(history: &History, found: &mut Findings) {
     for operation in &history.operations {
         match &operation.call {
             Call::Push { queue, .. } => queues.entry(queue).or_default().pushed = true,
+            Call::Commit { sent, .. } => {
+                sent.iter().for_each(|sent| queues.entry(&sent.outbox).or_default().pushed = true);
+            }
             Call::Claim { queue, .. } | Call::HandOver { queue, .. } => {
                 queues.entry(queue).or_default().claims.push(operation);
             }
@@ -29,6 +32,10 @@ pub(super) fn check(history: &History, found: &mut Findings) {
             Call::Resume { queue } => queues.entry(queue).or_default().resumes.push(operation),
             Call::List { queue, state } if operation.answer().is_some() => {
                 queues.entry(queue).or_default().listed.insert(state);
+                let is_empty = operation.answer() == Some(&Answer::Names(Vec::new()));
+                if queue.ends_with(crate::OUTBOX) && !is_empty {
+                    found.add(Rule::NotDrained, queue, [operation]);
+                }
             }
             Call::Pending { queue } if matches!(operation.answer(), Some(Answer::Number(1..))) => {
                 found.add(Rule::NotDrained, queue, [operation]);

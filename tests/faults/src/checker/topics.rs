@@ -4,14 +4,20 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::fences::{self, Accepted};
-use super::{Findings, Rule, TOLERANCE, check_rising};
+use super::{Findings, Rule, TOLERANCE, check_rising, deliveries, job};
 use crate::AUDIT;
-use crate::history::{Answer, Call, Effect, History, Micros, Operation, ReadEvent};
+use crate::history::{Answer, Call, Destination, Effect, History, Micros, Operation, ReadEvent};
 
 #[derive(Default)]
 struct Topic<'a> {
-    /// By event: the append that may have been executed.
+    /// By event: the append or commit that may have been executed. Of several commits of one event, the first.
     appended: HashMap<&'a str, &'a Operation>,
+    /// By event: the acknowledged commit that has sent it.
+    sent: BTreeMap<&'a str, &'a Operation>,
+    /// By event: the deliveries of its entry.
+    delivered: HashMap<&'a str, Vec<&'a Operation>>,
+    /// The events that may be appended twice.
+    arriving_again: HashSet<&'a str>,
     /// By key: the partition of an acknowledged append.
     keys: HashMap<&'a str, (u16, &'a Operation)>,
     partitions: BTreeMap<u16, Partition<'a>>,
@@ -49,6 +55,7 @@ struct Read<'a> {
 
 pub(super) fn check(history: &History, found: &mut Findings) {
     for (name, topic) in collect(history, found) {
+        check_sent(name, &topic, found);
         for (number, partition) in &topic.partitions {
             let subject = format!("partition {number} of {name}");
             check_order(&subject, partition, found);
@@ -80,6 +87,20 @@ fn collect<'a>(history: &'a History, found: &mut Findings) -> BTreeMap<&'a str, 
                 let events = numbers.iter().zip(events).map(|(number, event)| (*number, event.as_str(), operation));
                 topic.partitions.entry(*partition).or_default().appends.extend(events);
             }
+            Call::Commit { sent, .. } if deliveries::may_be_done(history, operation) => {
+                for sent in sent {
+                    let Destination::Event { topic, event } = &sent.to else { continue };
+                    let topic = topics.entry(topic).or_default();
+                    topic.appended.entry(event).or_insert(operation);
+                    if operation.answer() == Some(&Answer::One(true)) {
+                        topic.sent.insert(event, operation);
+                    }
+                }
+            }
+            Call::Deliver { to: Destination::Event { topic, event }, .. } => {
+                let topic = topics.entry(topic).or_default();
+                topic.delivered.entry(event).or_default().push(operation);
+            }
             Call::ReadTopic { topic, partition, group, consumer } => {
                 let group = group_of(&mut topics, topic, *partition, group);
                 group.changes.push((Holder::Consumer(consumer), operation));
@@ -99,6 +120,11 @@ fn collect<'a>(history: &'a History, found: &mut Findings) -> BTreeMap<&'a str, 
                 group.changes.push((Holder::Fence(*fence), operation));
             }
             _ => {}
+        }
+    }
+    for sent in deliveries::arriving_again(history, &job::collect(history)) {
+        if let Destination::Event { topic, event } = &sent.to {
+            topics.entry(topic).or_default().arriving_again.insert(event);
         }
     }
     topics
@@ -147,7 +173,7 @@ fn check_reads(subject: &str, topic: &Topic<'_>, partition: &Partition<'_>, foun
                 found.add(Rule::TopicEventChanged, format!("{number} of {subject}"), [*by, read.operation]);
             }
             let (before, by) = by_event.entry(event).or_insert((*number, read.operation));
-            if before != number {
+            if before != number && !topic.arriving_again.contains(event.as_str()) {
                 found.add(Rule::TopicEventRepeated, of_event(), [*by, read.operation]);
             }
         }
@@ -174,6 +200,22 @@ fn check_log(subject: &str, partition: &Partition<'_>, found: &mut Findings) {
             let evidence = last.into_iter().chain([*audit]);
             found.add(Rule::TopicEventSkipped, format!("{event} by {name} in {subject}"), evidence);
         }
+    }
+}
+
+/// The log that was read after the run has each event that an acknowledged commit has sent.
+fn check_sent(name: &str, topic: &Topic<'_>, found: &mut Findings) {
+    let audits = || topic.partitions.values().filter_map(|partition| partition.groups.get(AUDIT));
+    let Some(last) = audits().filter_map(|audit| audit.reads.last()).next_back() else { return };
+    let there: HashSet<&str> = audits()
+        .flat_map(|audit| &audit.reads)
+        .flat_map(|read| read.events)
+        .map(|event| event.event.as_str())
+        .collect();
+    for (event, commit) in topic.sent.iter().filter(|(event, _)| !there.contains(*event)) {
+        let delivered = topic.delivered.get(event).into_iter().flatten();
+        let evidence = delivered.chain([commit, &last.operation]).copied();
+        found.add(Rule::TopicEventLost, format!("{event} of {name}"), evidence);
     }
 }
 

@@ -3,6 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{Destination, Sent};
+
 /// A requested operation. Times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -99,8 +101,10 @@ pub enum Call {
     Advance { queue: String, schedule: String, due_ms: Vec<u64>, jobs: Vec<PushedJob> },
 
     /// Settle a job as completed in a home; push `next`, finish a step, append an event to a run and save a token, all with the name of
-    /// `next`. A repetition has the same `next`.
-    Commit { queue: String, job: String, fence: u64, next: PushedJob },
+    /// `next`, and send something elsewhere. A repetition has the same `next`.
+    Commit { queue: String, job: String, fence: u64, next: PushedJob, sent: Vec<Sent> },
+    /// Deliver an entry of an outbox, and remove it.
+    Deliver { outbox: String, entry: String, fence: u64, to: Destination },
     /// After the run: whether the job, the step, the event and the token of a commit are there.
     ReadCommit { queue: String, next: String },
 
@@ -166,6 +170,7 @@ impl Call {
             Call::Alive { .. } => "heartbeat.alive",
             Call::Advance { .. } => "schedule.advance",
             Call::Commit { .. } => "home.commit",
+            Call::Deliver { .. } => "home.deliver",
             Call::ReadCommit { .. } => "(parts of a commit)",
             Call::Broadcast { .. } => "broadcast.publish",
             Call::Listen { .. } => "broadcast.listen",
@@ -290,7 +295,7 @@ pub enum Answer {
     /// To a renewal, release, abandon, leave, acknowledgement, firing, commit, or a write into the register: whether it counts. To finish:
     /// whether it is kept. To the end of a step: whether it is recorded. To a write of a run that does not exist: `false`.
     One(bool),
-    /// To a cancellation or deletion: one word per job.
+    /// To a cancellation or deletion: one word per job. To a delivery: `done`, `refused` or `lost`.
     Words(Vec<String>),
     /// To a listing; to a read of a run, the data of its events, or their kinds.
     Names(Vec<String>),

@@ -13,8 +13,10 @@ use twinstore::resume_token::{SaveRequest, StreamName};
 use twinstore::run::{NewRun, RunEvent, RunId, RunOutcome, RunWrite};
 use twinstore::step::{StepAttempt, StepName, StepState, WorkflowRun};
 use twinstore::time::Ttl;
+use twinstore::worker::{Done, HandlerResult, Job, JobError};
 use twinstore::{Bytes, Error};
 
+use super::deliveries::sending;
 use super::ids::Ids;
 use super::{Actor, COMMITS, Shared, queue};
 use crate::history::{Answer, Call};
@@ -113,6 +115,7 @@ async fn end(actor: &mut Actor, worker: &str, number: &mut u64, lease: &JobLease
         .with_request(RequestId::from_bytes(actor.random.u128(..).to_be_bytes()));
     // the fence of an expired token is kept for a day
     let commit = if actor.times.is_soak { commit } else { commit.with_token(token) };
+    let commit = sending(commit, &named.next, &mut actor.random);
     let mut committed = home.commit(&commit, durability).await;
     if committed.is_err() && actor.chance(50) {
         committed = home.commit(&commit, durability).await;
@@ -124,6 +127,17 @@ async fn end(actor: &mut Actor, worker: &str, number: &mut u64, lease: &JobLease
     }
     if !actor.times.is_soak {
         actor.shared.remember_commit(worker, *number);
+    }
+}
+
+/// A handler ends its job by a commit, which pushes a job and sends something elsewhere.
+pub(super) async fn end_in_handler(client: &Client, job: &Job, random: &mut fastrand::Rng) -> HandlerResult {
+    let name = format!("{}-{:016x}", client.recorder.name().replace('/', "-"), random.u64(..));
+    let next = NewJob::new("next of a handler").with_id(JobId::new(&name).expect("a valid id"));
+    let commit = sending(job.commit(()).with_job(next), &name, random);
+    match client.plain_home.commit(&commit, client.durability).await?.value {
+        Committed::Done(_) => Ok(Done::committed()),
+        Committed::Refused(_) => Err(JobError::retry("refused")),
     }
 }
 

@@ -17,14 +17,14 @@ const PARTITIONS: u16 = 2;
 /// How long a consumer holds a partition after the run.
 const LAST_LEASE: Duration = Duration::from_secs(5);
 
-fn topic() -> TopicName {
+pub(super) fn topic() -> TopicName {
     TopicName::new("events").expect("a valid name")
 }
 
 /// How many events a partition retains in a soak.
 const SOAK_EVENTS: u64 = 200;
 
-async fn declare(client: &Client, times: Times) -> Result<TopicConfig, Error> {
+pub(super) async fn declare(client: &Client, times: Times) -> Result<TopicConfig, Error> {
     let config = TopicConfig::default().with_partitions(PARTITIONS);
     let config = if times.is_soak { config.with_max_events(SOAK_EVENTS) } else { config };
     client.topics.declare(&topic(), &config).await

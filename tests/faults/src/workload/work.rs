@@ -8,7 +8,7 @@ use twinstore::name::HolderName;
 use twinstore::queue::NewJob;
 use twinstore::worker::{Done, HandlerResult, Job, JobError, Worker};
 
-use super::{Actor, QUEUES, Times, queue};
+use super::{Actor, PLAIN, QUEUES, Times, commits, queue};
 use crate::history::{Answer, Call};
 use crate::recorded::Client;
 
@@ -23,6 +23,7 @@ pub(crate) fn work(client: &Client, mut random: fastrand::Rng, times: Times) -> 
     let lease = if times.is_soak { times.lasting(&mut random, 0..1) } else { LEASE };
     let random = Arc::new(Mutex::new(random));
     let mut worker = Worker::new(client.queue.clone()).with_lease(lease).with_concurrency(16).with_signals();
+    worker = worker.with_outboxes(client.homes.clone());
     worker = worker.with_durability(client.durability);
     worker = worker.with_name(HolderName::new(client.recorder.name()).expect("a valid name"));
     for name in QUEUES {
@@ -30,15 +31,20 @@ pub(crate) fn work(client: &Client, mut random: fastrand::Rng, times: Times) -> 
         worker = worker.with_queue(name, move |job: Job| {
             let mut random = random.lock().unwrap_or_else(PoisonError::into_inner);
             let (choice, keep) = (random.u32(0..1000), times.kept(&mut random));
-            handle(client.clone(), job, choice, keep)
+            handle(client.clone(), job, choice, keep, fastrand::Rng::with_seed(random.u64(..)))
         });
     }
     worker.build().expect("the worker is complete")
 }
 
-async fn handle(client: Client, job: Job, choice: u32, keep: Duration) -> HandlerResult {
+async fn handle(client: Client, job: Job, choice: u32, keep: Duration, mut random: fastrand::Rng) -> HandlerResult {
     let (name, id) = (job.queue().to_string(), job.id().to_string());
     let invocation = client.recorder.invoke(Call::Handle { queue: name, job: id, fence: job.fence().get() });
+    if choice.is_multiple_of(5) && job.queue().as_str() == PLAIN {
+        let result = commits::end_in_handler(&client, &job, &mut random).await;
+        invocation.answered(Answer::Done);
+        return result;
+    }
     let (takes, result) = match choice {
         0..700 => (0, Ok(Done::discard())),
         700..760 => (0, Ok(Done::keep("result", keep))),

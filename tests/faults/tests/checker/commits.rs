@@ -7,7 +7,7 @@ use crate::{Case, case};
 /// Ends the job `a` under a fence, and pushes this job.
 fn commit(fence: u64, next: &str) -> Call {
     let next = PushedJob { id: next.to_owned(), request: 3, delay_ms: 0, max_attempts: 12, unique: None };
-    Call::Commit { queue: QUEUE.to_owned(), job: "a".to_owned(), fence, next }
+    Call::Commit { queue: QUEUE.to_owned(), job: "a".to_owned(), fence, next, sent: Vec::new() }
 }
 
 /// After the run: which parts of the commit with this name are there.
@@ -23,6 +23,9 @@ pub(crate) fn cases() -> Vec<Case> {
     let began = || claimed(Written::new());
     let (all, none) = ([true; 4], [false; 4]);
     let committed = |written: Written| claimed(written).ok(900, 901, commit(5, "b"), done());
+    let later = |written: Written| {
+        written.claimed(960, 961, "a", 9).ok(970, 971, commit(9, "c"), done()).listed(&[], &["b", "c"])
+    };
     let ended = |written: Written| written.settled(950, 951, "a", 5, Outcome::Complete, true);
     let failed = |written: Written| committed(written).fault(1000, 4000, "kill-primary state");
     let named = |job| Named { job: Some(job), ..Named::new("home.commit", QUEUE) };
@@ -55,6 +58,12 @@ pub(crate) fn cases() -> Vec<Case> {
             Rule::CommitTwice,
             read(committed(Written::new()), "b", all).ok(902, 903, commit(5, "c"), done()).listed(&[], &["b", "c"]),
             read(committed(Written::new()), "b", all).ok(902, 903, commit(5, "c"), refused()),
+        ),
+        // a producer pushes a job again that has ended
+        case(
+            Rule::CommitTwice,
+            later(read(committed(Written::new()), "b", all)),
+            later(read(committed(Written::new()), "b", all).created(950, 951, "a")),
         ),
         // a holder whose lease another one has
         case(

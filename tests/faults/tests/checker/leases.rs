@@ -146,7 +146,16 @@ fn reports() -> Vec<Case> {
                 lease(true, "b", 9),
             ),
         ),
+        // and then another one has it
+        case(Rule::LeaseUnknown, taken_from_b(900), taken_from_b(1500)),
     ]
+}
+
+/// `b` acquires the lease for 1 s, is reported to hold it, and is answered at `end` that `c` holds it.
+fn taken_from_b(end: u64) -> Written {
+    let reported = Written::new().ok(10, 11, Call::Inspect { name: "l".to_owned() }, lease(false, "b", 5));
+    let taken = reported.ok(end - 20, end - 10, acquire("c", 1000), lease(true, "c", 9));
+    taken.ok(0, end, acquire("b", 1000), lease(false, "c", 9))
 }
 
 fn registers() -> Vec<Case> {

@@ -2,6 +2,7 @@
 
 mod broadcasts;
 mod commits;
+mod deliveries;
 mod heartbeats;
 mod jobs;
 mod leases;
@@ -33,7 +34,7 @@ fn case(rule: Rule, wrong: Written, right: Written) -> Case {
 
 fn cases() -> Vec<Case> {
     let of_progress = [resume_tokens::cases(), steps::cases(), runs::cases(), retries::cases()];
-    let of_events = [schedules::cases(), topics::cases(), commits::cases(), broadcasts::cases()];
+    let of_events = [schedules::cases(), topics::cases(), commits::cases(), deliveries::cases(), broadcasts::cases()];
     [jobs::cases(), leases::cases(), requests::cases(), heartbeats::cases(), losses::cases()]
         .into_iter()
         .chain(of_progress)

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use store_core::{Home, QueueName, UniqueKey};
+use store_core::{Home, Homes, QueueName, UniqueKey};
 
 use super::State;
 
@@ -11,5 +11,11 @@ impl State {
     /// [`commit`](Home::commit) changes together with a job. Its steps belong to this service.
     pub fn home(&self, queue: &QueueName, key: &UniqueKey) -> Arc<dyn Home> {
         self.store.home(queue, key)
+    }
+
+    /// For a worker or deliverer that is not that of [`State::worker`].
+    #[doc(hidden)]
+    pub fn homes(&self) -> Arc<dyn Homes> {
+        self.store.clone()
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn is_explained(
 }
 
 /// Whether this fault may replace a primary.
-pub(super) fn is_failover(name: &str) -> bool {
+pub(in super::super) fn is_failover(name: &str) -> bool {
     ![crate::KILL_CACHE, crate::MOVE_SLOTS].contains(&name)
 }
 

@@ -3,7 +3,7 @@
 use super::super::job::Job;
 use super::super::{Findings, Rule, Violation};
 use super::{Lost, explained};
-use crate::history::{Answer, Call, History, LostWrite, Operation};
+use crate::history::{Answer, Call, Destination, History, LostWrite, Operation};
 
 /// What a write changed, as loss reports name it.
 #[derive(PartialEq, Eq)]
@@ -59,7 +59,12 @@ pub(super) fn check(history: &History, all: &[Explained<'_>], found: &mut Findin
         let has_vanished = shows_loss(violation.rule, first);
         // a read may show the write of any process
         let is_of_evidence = has_vanished || !may_be_read(violation.rule);
-        let is_named = is_named(history, &object, is_of_evidence.then_some(evidence.as_slice()), first);
+        // what a commit has sent may be lost at its destination alone
+        let delivered = evidence.iter().filter(|operation| matches!(operation.call, Call::Deliver { .. }));
+        let of_evidence = is_of_evidence.then_some(evidence.as_slice());
+        let is_named = std::iter::once(&object)
+            .chain(&delivered.filter_map(|operation| self::object(operation)).collect::<Vec<_>>())
+            .any(|object| is_named(history, object, of_evidence, first));
         lost.lost += u64::from(has_vanished);
         lost.named += u64::from(has_vanished && is_named);
         // without an acknowledged write that must have vanished, one without an answer may have taken effect and vanished
@@ -85,7 +90,7 @@ fn shows_loss(rule: Rule, first: &Operation) -> bool {
             | (Rule::ResponseLost, Call::Finish { .. })
             | (Rule::JobLost | Rule::FiringRepeated, Call::Advance { .. })
             | (Rule::JobLost | Rule::CommitLost | Rule::CommitTwice, Call::Commit { .. })
-            | (Rule::TopicEventLost, Call::Append { .. })
+            | (Rule::TopicEventLost, Call::Append { .. } | Call::Commit { .. })
             | (Rule::TopicEventAgain, Call::Acknowledge { .. })
             | (Rule::EventLost | Rule::RunRevived, Call::WriteRun { .. })
             | (Rule::RunOverwritten | Rule::RunVersion, Call::WriteRun { .. } | Call::CreateRun { .. })
@@ -140,6 +145,10 @@ fn object(operation: &Operation) -> Option<Object<'_>> {
         Call::Commit { queue, job, .. } => {
             Some(Object { capability: "home.", name: queue, part: None, job: Some(job) })
         }
+        Call::Deliver { to: Destination::Job { queue, job }, .. } => {
+            Some(Object { capability: QUEUE, name: queue, part: None, job: Some(&job.id) })
+        }
+        Call::Deliver { to: Destination::Event { topic, .. }, .. } => of("topic.", topic),
         Call::Append { topic, .. } => match operation.answer() {
             Some(Answer::Appended { partition, .. }) => part("topic.", topic, partition.to_string()),
             _ => of("topic.", topic),
@@ -193,13 +202,17 @@ fn may_be_unanswered(history: &History, object: &Object<'_>, evidence: &[&Operat
             jobs.iter().any(|job| job == id)
         }
         (Call::Cancel { job, .. } | Call::Commit { job, .. }, _) => job == id,
+        (Call::Deliver { entry, .. }, _) if entry == id => true,
+        (Call::Deliver { to: Destination::Job { job, .. }, .. }, _) => job.id == id,
         // a claim without an answer may have leased any job
         (Call::Claim { queue, .. }, None) => queue == object.name,
         _ => false,
     };
     let touches = |operation: &Operation| match object.job {
         Some(id) => is_job(operation, id),
-        None => self::object(operation).as_ref() == Some(object),
+        // an append without an answer may be in any partition
+        None => self::object(operation)
+            .is_some_and(|of| Object { part: of.part.clone().or_else(|| object.part.clone()), ..of } == *object),
     };
     let is_hand_over = |operation: &&Operation| matches!(operation.call, Call::HandOver { .. });
     let near = |operation: &Operation| {
