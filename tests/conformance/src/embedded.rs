@@ -87,7 +87,9 @@ impl Engine for EmbeddedFile {
 }
 
 fn state_options(options: &Options) -> StateOptions {
-    StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention)
+    let own = StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention);
+    let declared = options.partitions.clone().into_iter();
+    declared.fold(own, |own, (queue, partitions)| own.with_partitions(queue, partitions))
 }
 
 fn cache_options(options: &Options) -> CacheOptions {

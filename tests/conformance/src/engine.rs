@@ -1,10 +1,11 @@
 //! An engine under test.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{CacheRole, Clock, Result, Retention, ServiceName, StateRole};
+use store_core::{CacheRole, Clock, QueueName, Result, Retention, ServiceName, StateRole};
 
 /// An engine under test. It opens stores.
 #[async_trait]
@@ -60,6 +61,8 @@ pub struct Options {
     pub retention: Retention,
     /// Whether the place shares no namespace with another one: for data that belongs to a namespace and is listed as a whole.
     pub own_namespace: bool,
+    /// The partitions that the store declares for these queues, whatever the engine declares for the queues of cases.
+    pub partitions: BTreeMap<QueueName, u16>,
 }
 
 /// Both stores of one service, and both stores of another service.

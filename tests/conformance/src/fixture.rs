@@ -64,6 +64,15 @@ impl Fixture {
         Ok(Self { engine, place, options, clock, stores })
     }
 
+    /// The same place after every handle to it was dropped, with a store that declares these partitions.
+    pub(crate) async fn declaring(
+        mut self,
+        partitions: impl IntoIterator<Item = (QueueName, u16)>,
+    ) -> Result<Self, BrokenPromise> {
+        self.options.partitions = partitions.into_iter().collect();
+        self.reopen().await
+    }
+
     /// The same stores and clock, for another task of the case.
     pub(crate) fn share(&self) -> Self {
         Self {

@@ -21,8 +21,15 @@ use crate::queue::queue_fixture::QueueFixture;
 use crate::verdict::BrokenPromise;
 
 /// The cases of commits, and of the other operations at a home.
-pub(crate) const CASES: &[&[Case]] =
-    &[commit::CASES, deliver::CASES, partitions::CASES, parts::CASES, refused::CASES, scope::CASES];
+pub(crate) const CASES: &[&[Case]] = &[
+    commit::CASES,
+    deliver::CASES,
+    deliver::refused::CASES,
+    partitions::CASES,
+    parts::CASES,
+    refused::CASES,
+    scope::CASES,
+];
 
 const ACCEPTED: Durability = Durability::Accepted;
 const KEY: &str = "shop";

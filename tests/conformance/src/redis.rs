@@ -118,12 +118,15 @@ impl RedisEngine {
     }
 
     async fn state_store(&self, place: &str, options: &Options) -> Result<StateStore> {
-        let own_namespace = options.own_namespace;
+        let (own_namespace, declared) = (options.own_namespace, options.partitions.clone());
         let mut options = StateOptions::default().with_clock(options.clock.clone()).with_retention(options.retention);
         if self.partitions > 1 {
             for what in QUEUES {
                 options = options.with_partitions(queue(place, what), self.partitions);
             }
+        }
+        for (queue, partitions) in declared {
+            options = options.with_partitions(queue, partitions);
         }
         let namespace = match own_namespace {
             // It begins with the namespace of the engine.

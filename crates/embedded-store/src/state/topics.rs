@@ -28,11 +28,16 @@ fn refused<T>(op: Op, detail: impl Into<std::borrow::Cow<'static, str>>) -> Resu
     Err(Fault::Refused(Error::invalid_argument(op, detail)))
 }
 
+/// Why nothing can be written to the topic.
+fn not_declared(topic: &TopicName) -> String {
+    format!("the topic `{topic}` was not declared")
+}
+
 /// The configuration of a topic that was declared.
 fn declared(rows: &mut impl Rows, op: Op, topic: &TopicName) -> Result<TopicConfig, Fault> {
     match config_of(rows, topic)? {
         Some(config) => Ok(config),
-        None => refused(op, format!("the topic `{topic}` was not declared")),
+        None => refused(op, not_declared(topic)),
     }
 }
 
@@ -61,8 +66,22 @@ pub(super) fn watched(topic: &TopicName, partition: u16) -> Vec<u8> {
     [b"t", &partition.to_be_bytes()[..], topic.as_str().as_bytes()].concat()
 }
 
+/// Appends the event of an entry of an outbox, or returns why the topic refuses.
+pub(super) fn deliver(
+    change: &mut Change<'_>,
+    now: Moment,
+    topic: &TopicName,
+    event: &NewEvent,
+    turn: usize,
+) -> Result<Result<(), String>, Fault> {
+    if config_of(change, topic)?.is_none() {
+        return Ok(Err(not_declared(topic)));
+    }
+    append_all(change, now, topic, std::slice::from_ref(event), turn).map(|_| Ok(()))
+}
+
 /// Appends events to their partitions. Returns their ids. `turn` selects the partition of events without a key.
-pub(super) fn append_all(
+fn append_all(
     change: &mut Change<'_>,
     now: Moment,
     topic: &TopicName,

@@ -26,12 +26,8 @@ pub(super) async fn deliver(store: &StateStore, entry: &OutboxEntry, durability:
         return Ok(Delivered::Lost);
     }
     let sent = match entry.delivery()? {
-        Ok(delivery) => send(store, entry, delivery, durability).await,
-        Err(why) => Ok(Err(why)),
-    };
-    let sent = match sent {
-        Err(Error::InvalidArgument { detail, .. }) => Err(detail.into_owned()),
-        sent => sent?,
+        Ok(delivery) => send(store, entry, delivery, durability).await?,
+        Err(why) => Err(why),
     };
     let outcome = match &sent {
         Ok(_) => Outcome::Complete(None),
@@ -76,7 +72,7 @@ async fn send(
             forget(store, call, Duration::from_millis(1)).await?;
             Ok(Err("the queue has a job with this id from another push".to_owned()))
         }
-        Delivery::Event { topic, event } => store.deliver_event(entry, &topic, &event, remembered).await.map(Ok),
+        Delivery::Event { topic, event } => store.deliver_event(entry, &topic, &event, remembered).await,
         _ => Err(Error::unsupported(OP, "this version cannot deliver the entry")),
     }
 }

@@ -3,21 +3,23 @@
 use redis_link::{Arg, SharedScript, args};
 use store_core::{Durability, NewEvent, Op, OutboxEntry, Result, TopicName, millis_ceil};
 
+use super::shape::not_declared;
 use super::{APPEND, entry};
 use crate::{StateStore, notifications};
 
 const OP: Op = Op::TopicAppend;
 
 impl StateStore {
-    /// Appends the event of an entry of an outbox, which is remembered for so long. Returns the key of the remembered call.
+    /// Appends the event of an entry of an outbox, which is remembered for so long. Returns the key of the remembered call, or why
+    /// the topic refuses.
     pub(crate) async fn deliver_event(
         &self,
         of: &OutboxEntry,
         topic: &TopicName,
         event: &NewEvent,
         (remembered, durability): (Arg, Durability),
-    ) -> Result<String> {
-        let shape = self.topic(OP, topic).await?;
+    ) -> Result<Result<String, String>> {
+        let Some(shape) = self.declared_topic(OP, topic).await? else { return Ok(Err(not_declared(topic))) };
         let config = &shape.config;
         let chosen = || of.choice(config.partitions);
         let partition = event.key.as_ref().map_or_else(chosen, |key| shape.partition_of(key));
@@ -44,6 +46,6 @@ impl StateStore {
         let number = reply.next_u64()?;
         reply.record_write(topic.as_str(), |write| write.with_part(partition.to_string()).with_number(number));
         reached?;
-        Ok(call)
+        Ok(Ok(call))
     }
 }

@@ -62,15 +62,25 @@ impl TopicShape {
     }
 }
 
+/// Why nothing can be written to the topic.
+pub(super) fn not_declared(topic: &TopicName) -> String {
+    format!("the topic `{topic}` was not declared")
+}
+
 impl StateStore {
     /// A topic that was declared.
     pub(super) async fn topic(&self, op: Op, topic: &TopicName) -> Result<Arc<TopicShape>> {
+        let declared = self.declared_topic(op, topic).await?;
+        declared.ok_or_else(|| Error::invalid_argument(op, not_declared(topic)))
+    }
+
+    /// A topic. `None` if it was not declared.
+    pub(super) async fn declared_topic(&self, op: Op, topic: &TopicName) -> Result<Option<Arc<TopicShape>>> {
         let known = self.calls.topics.shapes.lock().get(topic).cloned();
-        if let Some(shape) = known {
-            return Ok(shape);
+        match known {
+            Some(shape) => Ok(Some(shape)),
+            None => self.recorded_topic(op, topic, None).await,
         }
-        let recorded = self.recorded_topic(op, topic, None).await?;
-        recorded.ok_or_else(|| Error::invalid_argument(op, format!("the topic `{topic}` was not declared")))
     }
 
     /// Reads a topic, or records it. `None` if there is none.

@@ -1,18 +1,20 @@
 //! Deliveries: what commits record in the outbox of their queue reaches its destination once.
 
-use std::time::{Duration, Instant};
+pub(super) mod refused;
+
+use std::time::Instant;
 
 use store_core::{
-    ClaimRequest, Commit, Delivered, Delivery, Error, Event, GroupName, JobState, Key, NewEvent, NewJob, Op,
-    OutboxEntry, Outcome, PageRequest, Priority, QueueName, Replayed, Result, RetryPolicy, SeekTo, Settlement,
-    TopicConfig, TopicName, Unique, UniqueUntil,
+    ClaimRequest, Commit, Delivered, Delivery, Event, GroupName, JobState, Key, NewEvent, NewJob, Op, OutboxEntry,
+    Outcome, PageRequest, Priority, QueueName, Replayed, Result, RetryPolicy, SeekTo, Settlement, TopicConfig,
+    TopicName, Unique, UniqueUntil,
 };
 
 use super::{ACCEPTED, AtHome, charge, keyed};
 use crate::case::cases;
 use crate::fixture::{Fixture, holder, secs, unique_key};
-use crate::queue::queue_fixture::{LEASE, job, job_id, only};
-use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
+use crate::queue::queue_fixture::{LEASE, QueueFixture, job_id, only};
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq};
 
 cases! { Op::HomeDeliver;
     a_job_is_pushed_as_it_was_given,
@@ -24,12 +26,6 @@ cases! { Op::HomeDeliver;
     a_second_holder_appends_nothing_more,
     it_is_done_once_if_the_first_holder_is_late,
     a_key_that_is_held_counts_as_delivered,
-    an_id_that_is_taken_refuses_the_entry_until_it_is_replayed,
-    a_topic_that_was_not_declared_refuses_the_entry_until_it_is_replayed,
-    what_is_no_entry_is_refused,
-    an_entry_that_fails_for_seven_days_is_dead,
-    a_queue_is_no_outbox,
-    a_delivery_above_a_limit_is_refused,
     those_who_wait_are_told_of_recorded_deliveries,
     entries_are_there_when_the_store_is_opened_again: Reopen,
 }
@@ -43,6 +39,15 @@ impl AtHome {
     async fn records(&self, deliveries: impl IntoIterator<Item = Delivery>) -> Verdict {
         let commit = deliveries.into_iter().fold(self.bare(), Commit::with_delivery);
         self.done(&commit).await.map(drop)
+    }
+
+    /// The same when the store was opened again, and declares these partitions.
+    async fn declaring(self, partitions: impl IntoIterator<Item = (QueueName, u16)>) -> Result<Self, BrokenPromise> {
+        let Self { queue: QueueFixture { fixture, name }, home, lease, run } = self;
+        drop(home);
+        let fixture = fixture.declaring(partitions).await?;
+        let home = fixture.state.home(&name, &unique_key(super::KEY));
+        Ok(Self { queue: QueueFixture { fixture, name }, home, lease, run })
     }
 
     /// A job for the other queue.
@@ -253,86 +258,6 @@ async fn a_key_that_is_held_counts_as_delivered(fixture: Fixture) -> Verdict {
     Ok(())
 }
 
-async fn an_id_that_is_taken_refuses_the_entry_until_it_is_replayed(fixture: Fixture) -> Verdict {
-    let at = AtHome::new(fixture).await?;
-    let (state, other) = (&at.queue.fixture.state, at.other_queue());
-    check!(state.push(&other, &[job("own")], ACCEPTED).await?.value[0].is_new());
-    at.records([at.elsewhere(NewJob::new("new").with_id(job_id("own")))]).await?;
-    let refused = at.deliver(&at.entry().await?).await?;
-    check_matches!(&refused, Delivered::Refused(why) if why.contains("a job with this id"));
-    check_eq!(at.taken().await?, [b"own".to_vec()]);
-    check_eq!(at.replays().await?.map(Delivered::Refused), Some(refused));
-    check_eq!(at.deliver(&at.entry().await?).await?, Delivered::Done);
-    check_eq!(at.taken().await?, [b"new".to_vec()]);
-    Ok(())
-}
-
-async fn a_topic_that_was_not_declared_refuses_the_entry_until_it_is_replayed(fixture: Fixture) -> Verdict {
-    let at = AtHome::new(fixture).await?;
-    at.records([Delivery::event(at.topic(), NewEvent::new("paid"))]).await?;
-    check_matches!(at.deliver(&at.entry().await?).await?, Delivered::Refused(_));
-    check_eq!(at.replays().await?, Some(format!("the topic `{}` was not declared", at.topic())));
-    at.queue.fixture.state.topics().declare(&at.topic(), &TopicConfig::default()).await?;
-    check_eq!((at.deliver(&at.entry().await?).await?, at.appended(1).await?.len()), (Delivered::Done, 1));
-    Ok(())
-}
-
-async fn what_is_no_entry_is_refused(fixture: Fixture) -> Verdict {
-    let at = AtHome::new(fixture).await?;
-    let payloads = [&b""[..], b"hello", b"1\0\0\0\xffshort", b"1\0\0\0\x02{}"];
-    let jobs: Vec<NewJob> = payloads.iter().map(|payload| NewJob::new(*payload)).collect();
-    let _ = at.queue.fixture.state.push(&at.outbox(), &jobs, ACCEPTED).await?;
-    let entries = at.entries().await?;
-    check_eq!(entries.len(), 4);
-    for entry in entries {
-        check_matches!(at.deliver(&entry).await?, Delivered::Refused(why) if why.contains("is no entry"));
-    }
-    check_eq!(at.queue.fixture.state.counts(&at.outbox()).await?.dead, 4);
-    let _ = at.queue.fixture.state.push(&at.outbox(), &[NewJob::new("2...")], ACCEPTED).await?;
-    check_matches!(at.deliver(&at.entry().await?).await, Err(Error::Unsupported { .. }));
-    Ok(())
-}
-
-async fn an_entry_that_fails_for_seven_days_is_dead(fixture: Fixture) -> Verdict {
-    let at = AtHome::new(fixture).await?;
-    at.records([at.elsewhere(NewJob::new("a"))]).await?;
-    let failed = Outcome::Retry { after: Duration::from_secs(1), error: "the server is away".to_owned() };
-    let attempt = [Settlement::new(at.entry().await?.job.lease, failed)];
-    let _ = at.queue.fixture.state.settle(&at.outbox(), &attempt, ACCEPTED).await?;
-    at.queue.fixture.advance(Delivery::LIFE + secs(1));
-    check_eq!(at.deliver(&at.entry().await?).await?, Delivered::Refused("deadline".to_owned()));
-    check_eq!(at.replays().await?.as_deref(), Some("deadline"));
-    check_eq!((at.deliver(&at.entry().await?).await?, at.arrived().await?), (Delivered::Done, 1));
-    Ok(())
-}
-
-async fn a_queue_is_no_outbox(fixture: Fixture) -> Verdict {
-    let at = AtHome::new(fixture).await?;
-    at.records([at.elsewhere(NewJob::new("a"))]).await?;
-    let mut entry = at.entry().await?;
-    entry.outbox = at.queue.name.clone();
-    check_matches!(at.deliver(&entry).await, Err(Error::InvalidArgument { .. }));
-    let nested = Delivery::job(at.outbox(), NewJob::new("a"));
-    check_matches!(at.commit(&at.bare().with_delivery(nested)).await, Err(Error::InvalidArgument { .. }));
-    Ok(())
-}
-
-async fn a_delivery_above_a_limit_is_refused(fixture: Fixture) -> Verdict {
-    let at = AtHome::new(fixture).await?;
-    let one = |payload: usize| at.elsewhere(NewJob::new(vec![0; payload]));
-    let many =
-        (0..Commit::MAX_JOBS).fold(at.bare().with_job(NewJob::new("a")), |commit, _| commit.with_delivery(one(1)));
-    let event = Delivery::event(at.topic(), NewEvent::new(vec![0; NewEvent::MAX_BYTES + 1]));
-    let large = [one(NewJob::MAX_PAYLOAD_BYTES), one(NewJob::MAX_PAYLOAD_BYTES + 1), event];
-    let large = large.map(|delivery| at.bare().with_delivery(delivery));
-    for commit in large.into_iter().chain([many]) {
-        check_matches!(at.commit(&commit).await, Err(Error::InvalidArgument { op: Op::HomeCommit, .. }));
-    }
-    at.records([one(NewJob::MAX_PAYLOAD_BYTES - 4096)]).await?;
-    check_eq!((at.deliver(&at.entry().await?).await?, at.arrived().await?), (Delivered::Done, 1));
-    Ok(())
-}
-
 async fn those_who_wait_are_told_of_recorded_deliveries(fixture: Fixture) -> Verdict {
     let at = AtHome::new(fixture).await?;
     let (state, queue) = (&at.queue.fixture.state, &at.queue.name);
@@ -349,15 +274,9 @@ async fn those_who_wait_are_told_of_recorded_deliveries(fixture: Fixture) -> Ver
 }
 
 async fn entries_are_there_when_the_store_is_opened_again(fixture: Fixture) -> Verdict {
-    let mut at = AtHome::new(fixture).await?;
+    let at = AtHome::new(fixture).await?;
     at.records([at.elsewhere(NewJob::new("a"))]).await?;
-    let AtHome { queue, home, .. } = at;
-    drop(home);
-    let name = queue.name.clone();
-    let fixture = queue.fixture.reopen().await?;
-    let home = fixture.state.home(&name, &unique_key(super::KEY));
-    let queue = crate::queue::queue_fixture::QueueFixture { fixture, name };
-    at = AtHome { queue, home, lease: at.lease, run: at.run };
+    let at = at.declaring([]).await?;
     check_eq!((at.deliver(&at.entry().await?).await?, at.taken().await?), (Delivered::Done, vec![b"a".to_vec()]));
     Ok(())
 }

@@ -22,20 +22,18 @@ enum Sent {
     Done,
     /// Nothing was changed.
     Lost,
-    /// Nothing was changed: the destination refuses.
-    Refused,
+    /// Nothing was changed: the destination refuses, for this reason.
+    Refused(String),
 }
 
 impl EmbeddedState {
     pub(super) async fn deliver_entry(&self, entry: &OutboxEntry, durability: Durability) -> Result<Delivered> {
         self.database.reach(OP, durability)?;
         let why = match entry.delivery()? {
-            Ok(delivery) => match self.send(entry, delivery).await {
-                Ok(Sent::Done) => return Ok(Delivered::Done),
-                Ok(Sent::Lost) => return Ok(Delivered::Lost),
-                Ok(Sent::Refused) => "the queue has a job with this id from another push".to_owned(),
-                Err(Error::InvalidArgument { detail, .. }) => detail.into_owned(),
-                Err(error) => return Err(error),
+            Ok(delivery) => match self.send(entry, delivery).await? {
+                Sent::Done => return Ok(Delivered::Done),
+                Sent::Lost => return Ok(Delivered::Lost),
+                Sent::Refused(why) => why,
             },
             Err(why) => why,
         };
@@ -57,8 +55,8 @@ impl EmbeddedState {
                 (Delivery::Job { queue, job }, Some(settings)) => push(change, &entry, (queue, settings), job),
                 (Delivery::Event { topic, event }, _) => {
                     let turn = usize::from(entry.choice(u16::MAX));
-                    let events = std::slice::from_ref(event);
-                    topics::append_all(change, Moment::now(&clock), topic, events, turn).map(|_| Sent::Done)
+                    let appended = topics::deliver(change, Moment::now(&clock), topic, event, turn);
+                    appended.map(|appended| appended.map_or_else(Sent::Refused, |()| Sent::Done))
                 }
                 _ => Err(Fault::Refused(Error::unsupported(OP, "this version cannot deliver the entry"))),
             };
@@ -93,5 +91,6 @@ fn push(
     let id = job.id.clone().unwrap_or_else(|| entry.job_id(0));
     let pushed = queue.push(&id, job)?;
     queue.close()?;
-    Ok(if pushed == Pushed::Duplicate { Sent::Refused } else { Sent::Done })
+    let taken = || Sent::Refused("the queue has a job with this id from another push".to_owned());
+    Ok(if pushed == Pushed::Duplicate { taken() } else { Sent::Done })
 }
