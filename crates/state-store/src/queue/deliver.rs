@@ -39,17 +39,18 @@ pub(super) async fn deliver(store: &StateStore, entry: &OutboxEntry, durability:
         ([Settled::Lost], _) => Ok(Delivered::Lost),
         (_, Err(why)) => Ok(Delivered::Refused(why)),
         (_, Ok(call)) => {
-            // Nobody else holds the entry, and this call sends nothing more: the time is a margin. If this is lost, a small key stays
-            // until its TTL.
-            let _ = forget(store, call, entry.lease.saturating_add(MARGIN)).await;
+            // Nobody else holds the entry, and this call sends nothing more: the time is a margin. If this is lost, or the lease
+            // has ended, a small key stays until its TTL.
+            let _ = forget(store, entry, call, entry.lease.saturating_add(MARGIN)).await;
             Ok(Delivered::Done)
         }
     }
 }
 
-/// Shortens how long a call is remembered.
-async fn forget(store: &StateStore, call: String, remembered: Duration) -> Result<()> {
-    store.link.call(OP, &FORGET, &[call], args![millis_ceil(remembered)]).await.map(drop)
+/// Shortens how long a call is remembered. No copy is executed after the lease of the entry: the next holder may have pushed the job.
+async fn forget(store: &StateStore, entry: &OutboxEntry, call: String, remembered: Duration) -> Result<()> {
+    let (args, end) = (args![millis_ceil(remembered)], entry.held_until());
+    store.link.call_until(OP, &FORGET, &[call], args, Durability::Accepted, end).await.map(drop)
 }
 
 /// Returns the key of the remembered call, or why the destination refuses.
@@ -69,7 +70,7 @@ async fn send(
                 return Ok(Ok(call));
             }
             // Nothing was pushed. Remembered, this answer would refuse the entry also when it is replayed.
-            forget(store, call, Duration::from_millis(1)).await?;
+            forget(store, entry, call, Duration::from_millis(1)).await?;
             Ok(Err("the queue has a job with this id from another push".to_owned()))
         }
         Delivery::Event { topic, event } => store.deliver_event(entry, &topic, &event, remembered).await,

@@ -159,12 +159,9 @@ impl Commit {
             job.id.get_or_insert_with(|| batch.job(position));
             job.request = u32::from_be_bytes([a, b, c, d]);
         }
-        for (index, delivery) in commit.deliveries.iter_mut().enumerate() {
+        for (index, delivery) in commit.deliveries.iter().enumerate() {
             if let Err(error) = delivery.validate() {
                 return refused(format!("delivery {index}: {}", error.detail()));
-            }
-            if let Delivery::Job { job, .. } = delivery {
-                job.request = u32::from_be_bytes([a, b, c, d]);
             }
         }
         if let Some((attempt, output)) = &commit.step {

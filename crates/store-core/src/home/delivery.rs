@@ -87,7 +87,6 @@ enum Head {
         schema: u16,
         traceparent: Option<String>,
         tracestate: Option<String>,
-        request: u32,
     },
     Event {
         topic: TopicName,
@@ -152,7 +151,7 @@ impl Delivery {
         Ok(bytes.freeze())
     }
 
-    /// Reads the payload of an entry.
+    /// Reads the payload of an entry. The push of its job gets an identity from the entry: see `OutboxEntry::delivery`.
     ///
     /// # Errors
     /// [`Error::Unsupported`] for the layout of a later version; [`Error::Corrupt`] for what is no entry.
@@ -185,7 +184,6 @@ impl Delivery {
                 schema,
                 traceparent,
                 tracestate,
-                request,
             } => {
                 let trace = traceparent.map(|text| TraceContext::new(&text)).transpose().map_err(|_| damaged())?;
                 let job = NewJob {
@@ -198,7 +196,7 @@ impl Delivery {
                     start_within: start_within_ms.map(Duration::from_millis),
                     schema,
                     trace: trace.map(|trace| tracestate.iter().fold(trace, |trace, text| trace.with_tracestate(text))),
-                    request,
+                    request: 0,
                 };
                 Delivery::Job { queue, job }
             }
@@ -220,7 +218,6 @@ fn head_of(queue: &QueueName, job: &NewJob) -> Head {
         schema: job.schema,
         traceparent: job.trace.as_ref().map(|trace| trace.traceparent().to_owned()),
         tracestate: job.trace.as_ref().and_then(TraceContext::tracestate).map(str::to_owned),
-        request: job.request,
     }
 }
 
@@ -260,8 +257,8 @@ mod tests {
 
     fn deliveries() -> [Delivery; 4] {
         let trace = TraceContext::new("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01").unwrap();
-        let job = NewJob::new(&b"\x00\xff"[..]);
-        let full = NewJob::new("größe")
+        let job = NewJob { request: 0, ..NewJob::new(&b"\x00\xff"[..]) };
+        let full = NewJob { request: 0, ..NewJob::new("größe") }
             .with_id(JobId::new("a \"b\" \\ ✓").unwrap())
             .with_delay(Duration::from_millis(1_001))
             .with_priority(Priority::Critical)

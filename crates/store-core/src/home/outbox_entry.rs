@@ -47,10 +47,16 @@ impl OutboxEntry {
         if job.attempt > 1 && job.claimed_at.since(job.pushed_at) > Delivery::LIFE {
             return Ok(Err("deadline".to_owned()));
         }
-        match Delivery::decode(job.payload.clone()) {
-            Err(error @ Error::Corrupt { .. }) => Ok(Err(error.detail().into_owned())),
-            decoded => decoded.map(Ok),
+        let mut delivery = match Delivery::decode(job.payload.clone()) {
+            Err(error @ Error::Corrupt { .. }) => return Ok(Err(error.detail().into_owned())),
+            decoded => decoded?,
+        };
+        if let Delivery::Job { job, .. } = &mut delivery {
+            // Of the entry, not of the commit: two entries of a commit can have jobs with the same id.
+            let [.., a, b, c, d] = self.identity();
+            job.request = u32::from_be_bytes([a, b, c, d]);
         }
+        Ok(Ok(delivery))
     }
 
     /// What identifies it at its destination.

@@ -12,6 +12,7 @@ use crate::verdict::{Verdict, check, check_eq, check_matches};
 
 cases! { Op::HomeDeliver;
     an_id_that_is_taken_refuses_the_entry_until_it_is_replayed,
+    of_two_jobs_with_one_id_the_second_is_refused,
     a_topic_that_was_not_declared_refuses_the_entry_until_it_is_replayed,
     what_is_no_entry_is_refused,
     an_entry_that_fails_for_seven_days_is_dead,
@@ -31,6 +32,24 @@ async fn an_id_that_is_taken_refuses_the_entry_until_it_is_replayed(fixture: Fix
     check_eq!(at.replays().await?.map(Delivered::Refused), Some(refused));
     check_eq!(at.deliver(&at.entry().await?).await?, Delivered::Done);
     check_eq!(at.taken().await?, [b"new".to_vec()]);
+    Ok(())
+}
+
+async fn of_two_jobs_with_one_id_the_second_is_refused(fixture: Fixture) -> Verdict {
+    let at = AtHome::new(fixture).await?;
+    let named = |payload| at.elsewhere(NewJob::new(payload).with_id(job_id("own")));
+    at.records([named("a"), named("b")]).await?;
+    let (mut done, mut refused) = (0, 0);
+    for entry in at.entries().await? {
+        match at.deliver(&entry).await? {
+            Delivered::Done => done += 1,
+            Delivered::Refused(why) => refused += usize::from(why.contains("a job with this id")),
+            Delivered::Lost => {}
+        }
+    }
+    check_eq!((done, refused, at.taken().await?.len()), (1, 1, 1));
+    let _ = at.replays().await?;
+    check_eq!((at.deliver(&at.entry().await?).await?, at.taken().await?.len()), (Delivered::Done, 1));
     Ok(())
 }
 
