@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
+use crate::json::to_json;
 use crate::{Cursor, Durability, Error, Fence, Op, Page, Receipt, RequestId, Result, StreamName, Ttl};
 
 mod token;
@@ -159,6 +161,41 @@ impl SaveRequest {
     /// A request with a new identity, for a token without a TTL.
     pub fn new(stream: StreamName, token: impl Into<Bytes>, fence: Fence, expected: Option<TokenVersion>) -> Self {
         Self { stream, token: token.into(), fence, expected, ttl: None, request: RequestId::generate() }
+    }
+
+    /// A request with a new identity, for a position that is saved as JSON. [`ResumeToken::json`] reads it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// # use twinstore::{durability::Durability, lease::Fence};
+    /// use twinstore::resume_token::{SaveRequest, StreamName};
+    ///
+    /// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    /// struct Position {
+    ///     file: String,
+    ///     offset: u64,
+    /// }
+    ///
+    /// # let (tokens, logs, fence) = (stores.state().resume_tokens(), StreamName::new("logs")?, Fence::new(1));
+    /// let position = Position { file: "2026-11.log".to_owned(), offset: 4096 };
+    /// let save = SaveRequest::json(logs.clone(), &position, fence, None)?;
+    /// let _ = tokens.save(&save, Durability::Accepted).await?;
+    /// assert_eq!(tokens.load(&logs).await?.unwrap().json::<Position>()?, position);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the position cannot be written as JSON.
+    pub fn json<T: Serialize + ?Sized>(
+        stream: StreamName,
+        position: &T,
+        fence: Fence,
+        expected: Option<TokenVersion>,
+    ) -> Result<Self> {
+        Ok(Self::new(stream, to_json(Op::ResumeTokenSave, "the position", position)?, fence, expected))
     }
 
     /// Sets how long the token lasts.

@@ -5,7 +5,9 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::json::{from_json, to_json};
 use crate::{
     AgentName, Cursor, Durability, Error, Op, PageRequest, Receipt, RequestId, Result, RunsRemoved, SessionId,
     Timestamp, Ttl,
@@ -152,6 +154,17 @@ impl Session {
     /// The largest state, in bytes: 256 KiB.
     pub const MAX_STATE_BYTES: usize = crate::RunInfo::MAX_PAYLOAD_BYTES;
 
+    /// The state, read as JSON; see [`SessionSave::json`].
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is not JSON of this type; the error does not contain the state. [`Error::InvalidArgument`] for a
+    /// session of a listing or of an outcome, which has no state.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        let (op, without) = (Op::SessionGet, "only a session that `get` returned has its state");
+        let state = self.state.as_ref().ok_or_else(|| Error::invalid_argument(op, without))?;
+        from_json(op, "the state of the session", state)
+    }
+
     /// The record of a session is that of a run that never begins: its state is the input.
     #[doc(hidden)]
     pub fn of_run(session: SessionId, run: crate::RunInfo) -> Self {
@@ -258,6 +271,30 @@ impl SessionSave {
     pub fn new(session: SessionId, agent: AgentName, state: impl Into<Bytes>) -> Self {
         let ttl = Ttl::from_secs(24 * 3600);
         Self { session, agent, state: state.into(), version: None, ttl, request: RequestId::generate() }
+    }
+
+    /// The first save of a session whose state is a value as JSON. [`Session::json`] reads it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// # use twinstore::durability::Durability;
+    /// use twinstore::run::{SessionId, SessionSave};
+    ///
+    /// let (sessions, ann) = (stores.state().sessions(), SessionId::new("ann")?);
+    /// let save = SessionSave::json(ann.clone(), "planner".try_into()?, &["Hello", "To Oslo!"])?;
+    /// let _ = sessions.save(&save, Durability::Accepted).await?;
+    /// let history: Vec<String> = sessions.get(&ann).await?.unwrap().json()?;
+    /// assert_eq!(history, ["Hello", "To Oslo!"]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the state cannot be written as JSON.
+    pub fn json<T: Serialize + ?Sized>(session: SessionId, agent: AgentName, state: &T) -> Result<Self> {
+        Ok(Self::new(session, agent, to_json(Op::SessionSave, "the state of the session", state)?))
     }
 
     /// Saves only if the session has this version.

@@ -8,23 +8,12 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::json::{from_json, to_json};
 use crate::metric::{CacheReads, LIMIT_DECISIONS};
 use crate::{
     Entry, Error, HandleKind, HandleName, Handoff, HandoffItem, Key, KeyValue, Op, Put, RateCheck, RateDecision,
     RateLimit, RequestId, Result, ServiceName, Ttl,
 };
-
-fn to_json<T: Serialize>(op: Op, value: &T) -> Result<Bytes> {
-    match serde_json::to_vec(value) {
-        Ok(json) => Ok(json.into()),
-        Err(_) => Err(Error::invalid_argument(op, "the value cannot be written as JSON")),
-    }
-}
-
-fn from_json<T: DeserializeOwned>(op: Op, json: &[u8]) -> Result<T> {
-    serde_json::from_slice(json)
-        .map_err(|error| Error::corrupt(op, format!("the value is not what was expected, at byte {}", error.column())))
-}
 
 /// Calls for single values, on every [`KeyValue`].
 ///
@@ -134,7 +123,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
             self.reads.miss();
             return Ok(None);
         };
-        let value = from_json(Op::KeyValueGetMany, &json)?;
+        let value = from_json(Op::KeyValueGetMany, "the value", &json)?;
         self.reads.hit();
         Ok(Some(value))
     }
@@ -144,7 +133,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedKeyValue<T> {
     /// # Errors
     /// Those of [`KeyValue::set_many`], and [`Error::InvalidArgument`] if the value cannot be written as JSON.
     pub async fn set(&self, key: &Key, value: &T) -> Result<()> {
-        self.store.set(self.key(key), to_json(Op::KeyValueSetMany, value)?, self.ttl).await
+        self.store.set(self.key(key), to_json(Op::KeyValueSetMany, "the value", value)?, self.ttl).await
     }
 
     /// Deletes the value of a key. Returns whether the key had one.
@@ -308,7 +297,7 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// # Errors
     /// [`Error::InvalidArgument`] if the value cannot be written as JSON.
     pub fn item(&self, to: ServiceName, key: &Key, value: &T) -> Result<HandoffItem> {
-        Ok(HandoffItem::new(to, self.key(key), to_json(Op::HandoffPut, value)?, self.ttl))
+        Ok(HandoffItem::new(to, self.key(key), to_json(Op::HandoffPut, "the value", value)?, self.ttl))
     }
 
     /// Takes the value for this service. `None` if there is none.
@@ -316,6 +305,10 @@ impl<T: Serialize + DeserializeOwned + Sync> TypedHandoff<T> {
     /// # Errors
     /// Those of [`Handoff::take`], and [`Error::Corrupt`] if the value is not JSON of this type.
     pub async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<T>> {
-        self.store.take(&self.key(key), claim).await?.map(|json| from_json(Op::HandoffTake, &json)).transpose()
+        self.store
+            .take(&self.key(key), claim)
+            .await?
+            .map(|json| from_json(Op::HandoffTake, "the value", &json))
+            .transpose()
     }
 }

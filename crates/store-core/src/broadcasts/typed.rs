@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{BroadcastListener, Broadcasts};
-use crate::{BroadcastName, Error, Op, Result};
+use crate::json::{from_json, to_json};
+use crate::{BroadcastName, Op, Result};
 
 /// The broadcasts of one name, values of one type in JSON. [`Broadcasts`] describes the delivery. Clones share the store.
 ///
@@ -63,9 +64,7 @@ impl<T: Serialize + DeserializeOwned> Broadcast<T> {
     /// # Errors
     /// Those of [`Broadcasts::publish`], and [`Error::InvalidArgument`] if the value cannot be written as JSON.
     pub async fn publish(&self, message: &T) -> Result<u64> {
-        let refused = |_| Error::invalid_argument(Op::BroadcastPublish, "the message cannot be written as JSON");
-        let json = serde_json::to_vec(message).map_err(refused)?;
-        self.broadcasts.publish(&self.name, &json.into()).await
+        self.broadcasts.publish(&self.name, &to_json(Op::BroadcastPublish, "the message", message)?).await
     }
 
     /// Listens from now on: see [`Broadcasts::listen`].
@@ -78,8 +77,5 @@ impl<T: Serialize + DeserializeOwned> Broadcast<T> {
 }
 
 fn decode<T: DeserializeOwned>(json: Bytes) -> Result<T> {
-    serde_json::from_slice(&json).map_err(|error| {
-        let detail = format!("the message is not what was expected, at byte {}", error.column());
-        Error::corrupt(Op::BroadcastListen, detail)
-    })
+    from_json(Op::BroadcastListen, "the message", &json)
 }

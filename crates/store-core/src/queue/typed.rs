@@ -3,13 +3,13 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::ext::only;
 use super::{NewJob, Pushed, Queue, RetryPolicy};
-use crate::{Durability, Error, Op, QueueName, Receipt, Result};
+use crate::json::to_json;
+use crate::{Durability, Op, QueueName, Receipt, Result};
 
 /// A type of jobs: what they carry, the name of their queue, the version of their form, and their retry policy.
 ///
@@ -130,10 +130,8 @@ impl<T: JobType> TypedQueue<T> {
     /// # Errors
     /// [`Error::InvalidArgument`] if the payload cannot be written as JSON.
     pub fn job(&self, payload: &T) -> Result<NewJob> {
-        match serde_json::to_vec(payload) {
-            Ok(json) => Ok(NewJob::new(Bytes::from(json)).with_retry(T::retry_policy()).with_schema(T::VERSION)),
-            Err(_) => Err(Error::invalid_argument(Op::QueuePush, "the payload cannot be written as JSON")),
-        }
+        let json = to_json(Op::QueuePush, "the payload", payload)?;
+        Ok(NewJob::new(json).with_retry(T::retry_policy()).with_schema(T::VERSION))
     }
 
     /// Pushes one job with this payload and a new id. To learn the id, make the job with [`TypedQueue::job`] and push it with

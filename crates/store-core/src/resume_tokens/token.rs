@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::json::from_json;
 use crate::metric::RESUME_TOKEN_READS;
 use crate::{Error, Fence, Op, Result, StreamName, Timestamp};
 
@@ -197,6 +199,14 @@ impl ResumeToken {
     /// What an engine found.
     pub fn new(info: ResumeTokenInfo, token: Bytes) -> Self {
         Self { info, token }
+    }
+
+    /// The token, read as JSON; see [`SaveRequest::json`](crate::SaveRequest::json).
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is not JSON of this type; the error does not contain the token.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        from_json(Op::ResumeTokenLoad, "the resume token", &self.token)
     }
 
     /// Counts that a load or a take-over returned it.

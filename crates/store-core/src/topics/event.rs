@@ -4,7 +4,9 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
+use crate::json::{from_json, to_json};
 use crate::{Error, Key, Op, Result, Timestamp};
 
 /// An event to append.
@@ -37,6 +39,34 @@ impl NewEvent {
     /// An event without a key.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self { key: None, payload: payload.into() }
+    }
+
+    /// An event without a key that carries a value as JSON. [`Event::json`] reads it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (stores, _) = twinstore::testing::stores();
+    /// use twinstore::topic::{GroupName, NewEvent, TopicConfig, TopicName};
+    ///
+    /// #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+    /// enum OrderEvent {
+    ///     Placed,
+    ///     Paid { cents: u64 },
+    /// }
+    ///
+    /// let orders = stores.state().topic(TopicName::new("orders")?, TopicConfig::default()).await?;
+    /// orders.append(&[NewEvent::json(&OrderEvent::Paid { cents: 120 })?]).await?;
+    /// let batch = orders.consumer(GroupName::new("billing")?).next().await?;
+    /// assert_eq!(batch.events[0].json::<OrderEvent>()?, OrderEvent::Paid { cents: 120 });
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the value cannot be written as JSON.
+    pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self> {
+        Ok(Self::new(to_json(Op::TopicAppend, "the event", value)?))
     }
 
     /// Sets the key.
@@ -143,6 +173,15 @@ impl Event {
     #[doc(hidden)]
     pub fn new(id: EventId, appended: Timestamp, key: Option<Key>, payload: Bytes) -> Self {
         Self { id, appended, key, payload }
+    }
+
+    /// Its payload, read as JSON; see [`NewEvent::json`].
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] if it is not JSON of this type; the error does not contain the payload. Acknowledge the event anyway, or the
+    /// group reads it again.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        from_json(Op::TopicRead, "the event", &self.payload)
     }
 }
 
