@@ -1,5 +1,6 @@
 //! Topics: for each partition one stream of events and one hash of groups.
 
+mod acknowledge;
 mod deliver;
 mod entry;
 mod shape;
@@ -100,7 +101,8 @@ impl TopicCalls {
 /// `append` is one script for each partition, `read`, `acknowledge` and `release` one script, in one round trip; concurrent calls of
 /// one operation with the same durability are coalesced. The events of a coalesced `read` have about 1 MiB together; a call that got none
 /// because of that is sent again alone. `seek`, `inspect` and `remove_group` are one script for each partition.
-/// The first use of a topic takes one round trip more, which reads its configuration. Only `append` is refused if the server's memory
+/// The first use of a topic takes one round trip more, which reads its configuration. An `acknowledge` that finds a bound exceeded takes two
+/// more: it reads the configuration again, which another process may have changed, and removes events. Only `append` is refused if the server's memory
 /// is full; `acknowledge` removes what the topic need not retain, so consumers drain such a server.
 #[async_trait]
 impl Topics for StateStore {
@@ -174,23 +176,7 @@ impl Topics for StateStore {
     }
 
     async fn acknowledge(&self, lease: &PartitionLease, number: u64, durability: Durability) -> Result<Receipt<bool>> {
-        let shape = self.topic(Op::TopicAcknowledge, &lease.topic).await?;
-        let keys = shape.keys_of(Op::TopicAcknowledge, lease.partition)?;
-        let keys = vec![keys.events.clone(), keys.groups.clone()];
-        let (last, appended) = lease.read.unwrap_or_default();
-        let mut args = args![lease.group.as_str(), lease.fence.get(), number, last, appended.as_millis()];
-        args.extend(shape.bounds());
-        let acknowledge = &self.calls.topics.acknowledge;
-        let (mut reply, reached) = acknowledge.call_durable(keys, args, 0, durability).await?;
-        match reply.next_word()?.as_ref() {
-            b"acknowledged" => {
-                record(lease, &reply);
-                Ok(Receipt::new(true, reached?))
-            }
-            // Nothing was written, so `NotDurable` would be wrong.
-            b"superseded" => Ok(Receipt::new(false, reached.unwrap_or_default())),
-            _ => Err(reply.unknown_word()),
-        }
+        self.acknowledge_events(lease, number, durability).await
     }
 
     async fn release(&self, lease: &PartitionLease) -> Result<()> {

@@ -69,8 +69,8 @@ pub trait Topics: Send + Sync + fmt::Debug {
     /// `async fn declare(&self, topic: &TopicName, config: &TopicConfig) -> Result<TopicConfig>`
     ///
     /// Records a topic, and returns its configuration. The first declaration determines the number of partitions. A later one may
-    /// change the bounds; other processes use the new bounds when they declare the topic or use it for the first time. One round
-    /// trip. Also works if the server's memory is full.
+    /// change the bounds. Other processes append with the new bounds when they declare the topic or use it for the first time; an
+    /// acknowledgement never removes an event that the recorded bounds retain. One round trip. Also works if the server's memory is full.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the topic has another number of partitions, or if a value is
@@ -117,7 +117,8 @@ pub trait Topics: Send + Sync + fmt::Debug {
     /// Acknowledges all events of the partition up to this number. `true` if they are acknowledged. `false`, and nothing is changed,
     /// if another consumer has taken the partition, if the group was moved or removed, if the partition has expired, or if a failover
     /// has lost the last event of the read. Also removes the oldest events that exceed a bound of the topic by a sixteenth, at most
-    /// [`TopicConfig::MAX_REMOVED`]. One round trip, O(log events + removed events). Also works if the server's memory is full.
+    /// [`TopicConfig::MAX_REMOVED`]. One round trip, and two more if a bound is exceeded; O(log events + removed events). Also works if
+    /// the server's memory is full.
     async fn acknowledge(&self, lease: &PartitionLease, number: u64, durability: Durability) -> Result<Receipt<bool>>;
 
     /// `async fn release(&self, lease: &PartitionLease) -> Result<()>`

@@ -19,7 +19,7 @@ pub(super) struct TopicShape {
     partitions: Vec<TopicKeys>,
 }
 
-/// Those that this process has used. The number of partitions never changes, so that a shape never becomes wrong.
+/// Those that this process has used. The number of partitions never changes. Another process may change the bounds.
 #[derive(Debug, Default)]
 pub(super) struct TopicShapes(Mutex<HashMap<TopicName, Arc<TopicShape>>>);
 
@@ -90,6 +90,7 @@ impl StateStore {
         topic: &TopicName,
         config: Option<&TopicConfig>,
     ) -> Result<Option<Arc<TopicShape>>> {
+        let known = self.calls.topics.shapes.lock().get(topic).cloned();
         let mut args = args![self.topic_layouts()];
         args.extend(match config {
             Some(config) => {
@@ -108,13 +109,18 @@ impl StateStore {
         if recorded.is_empty() {
             return Ok(None);
         }
-        if config.is_some() {
+        let is_declared = config.is_some();
+        if is_declared {
             reply.record(topic.as_str(), []);
         }
         let config = read(&recorded).ok_or_else(|| Error::corrupt(op, "the configuration of the topic is damaged"))?;
         let keys = |partition| TopicKeys::new(&self.namespace, topic, partition, config.partitions);
         let shape = Arc::new(TopicShape { partitions: (0..config.partitions).map(keys).collect(), config });
-        self.calls.topics.shapes.lock().insert(topic.clone(), Arc::clone(&shape));
+        let mut shapes = self.calls.topics.shapes.lock();
+        // What was read does not replace what this process has declared meanwhile.
+        if is_declared || shapes.get(topic).map(Arc::as_ptr) == known.as_ref().map(Arc::as_ptr) {
+            shapes.insert(topic.clone(), Arc::clone(&shape));
+        }
         Ok(Some(shape))
     }
 }

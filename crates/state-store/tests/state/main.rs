@@ -22,6 +22,7 @@ mod schedule_layout;
 mod schedules;
 mod sessions;
 mod steps;
+mod topic_bounds;
 mod topic_failovers;
 mod topic_reads;
 mod topics;

@@ -33,7 +33,8 @@ pub struct TopicConfig {
     /// [`TopicConfig::MAX_PARTITIONS`]; default 1.
     pub partitions: u16,
     /// The age from which an event may be removed. Within [`TopicConfig::AGES`]; default 7 days. A partition expires as a whole, after
-    /// the age that was declared at its last append: a larger age protects its events from the next append on.
+    /// the age of its last append, so a larger age protects its events from the next append on. A process appends with the age that it
+    /// has declared or read at its first use of the topic: to retain events for longer, restart all producers with the larger age.
     #[serde(rename = "max_age_ms", serialize_with = "millis")]
     pub max_age: Duration,
     /// The most events of a partition. 1 to 10^12; default 1,000,000.

@@ -3,6 +3,7 @@
 use store_core::{Durability, Error, Fence, NewEvent, Op, PartitionLease, SeekTo, TopicConfig};
 
 use super::{Orders, payloads};
+use crate::BrokenPromise;
 use crate::case::cases;
 use crate::fixture::{Fixture, secs};
 use crate::verdict::{Verdict, check, check_eq, check_matches};
@@ -15,6 +16,7 @@ cases! { Op::TopicAcknowledge;
     an_unknown_partition_is_refused,
     an_acknowledgement_removes_what_is_too_old,
     an_acknowledgement_removes_a_bounded_number_of_events,
+    an_acknowledgement_removes_nothing_that_a_later_declaration_retains,
     it_can_wait_for_the_disk: Fsync,
 }
 
@@ -124,6 +126,27 @@ async fn an_acknowledgement_removes_a_bounded_number_of_events(fixture: Fixture)
         left.push(orders.state.topics().inspect(&orders.name).await?[0].events());
     }
     check_eq!(left, [3_000, 1_000, 10, 10]);
+    Ok(())
+}
+
+async fn an_acknowledgement_removes_nothing_that_a_later_declaration_retains(fixture: Fixture) -> Verdict {
+    let orders = Orders::with(fixture, TopicConfig::default().with_max_age(secs(160))).await?;
+    let other = orders.other_state.topics();
+    orders.append(&["a"]).await?;
+    let batch = other.read(&orders.consumer("billing", "one")).await?.events();
+    let Some(batch) = batch else { return Err(BrokenPromise::new("another consumer holds the partition")) };
+    orders.state.topics().declare(&orders.name, &TopicConfig::default().with_max_age(secs(1_600))).await?;
+    orders.append(&["b"]).await?;
+    orders.advance(secs(800));
+    for _ in 0..2 {
+        check!(other.acknowledge(&batch.lease, batch.events[0].id.number, Durability::Accepted).await?.value);
+        check_eq!(orders.state.topics().inspect(&orders.name).await?[0].events(), 2);
+    }
+    check_eq!(orders.consume("shipping").await?, ["a", "b"]);
+    // It removes what exceeds the later age, too.
+    orders.advance(secs(900));
+    check!(other.acknowledge(&batch.lease, batch.events[0].id.number, Durability::Accepted).await?.value);
+    check_eq!(orders.state.topics().inspect(&orders.name).await?[0].events(), 0);
     Ok(())
 }
 
