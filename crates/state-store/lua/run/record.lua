@@ -13,16 +13,17 @@ local function int(number) return string.format('%d', number) end
 
 local now_digits = string.format('%015d', now)
 
--- Reads what is in `run`; nil if there is no run. Or nil and an error.
+-- Reads what is in `run`; nil if there is no run. Or nil, an error, and what was found instead:
+-- what is in `run`, or the error of reading it.
 local function read_run(key)
   local head = redis.pcall('HGET', key, 'run')
   if not head then return nil end
-  if type(head) == 'table' then return nil, head.err end
+  if type(head) == 'table' then return nil, head.err, head.err end
   local failure = unreadable(head)
   if not failure and (#head < 174 or not tonumber(string.sub(head, 65, 79))) then
     failure = 'TWCORRUPT the entry is no run'
   end
-  if failure then return nil, failure end
+  if failure then return nil, failure, head end
   return head
 end
 

@@ -217,7 +217,7 @@ impl Records<'_> {
             }
             Ok(Collected::Expired(_) | Collected::Absent) => is_gone = true,
             // It must not hold up others. When its key has expired, a later sweep finds nothing.
-            Ok(Collected::Damaged) | Err(Error::Unsupported { .. }) => postponed_to = Arg::fixed("hour"),
+            Ok(Collected::Damaged(_)) | Err(Error::Unsupported { .. }) => postponed_to = Arg::fixed("hour"),
             Err(error) => return Err(error),
         }
         self.tidy(&due.names(), due.created, postponed_to).await?;

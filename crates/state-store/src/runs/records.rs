@@ -1,5 +1,6 @@
 //! Records of one kind: of runs, or of sessions.
 
+use bytes::Bytes;
 use redis_link::layout::Aggregate;
 use redis_link::{Arg, SharedScript, args};
 use store_core::{Durability, Error, NewRun, Op, Receipt, Result, RunId, RunInfo, RunOutcome};
@@ -19,7 +20,8 @@ pub(super) enum Collected {
     /// It was removed.
     Expired(reply::Head),
     Absent,
-    Damaged,
+    /// What was found instead of a record.
+    Damaged(Bytes),
 }
 
 /// The records of one kind.
@@ -152,20 +154,21 @@ impl Records<'_> {
     pub(super) async fn delete(&self, run: &RunId) -> Result<bool> {
         match self.collected(run).await? {
             Collected::Live(found) => {
-                self.remove(run, format!("{:016}", found.created)).await?;
+                self.remove(run, format!("{:016}", found.created), Bytes::new()).await?;
                 self.remove_entries(&found).await?;
                 Ok(true)
             }
             Collected::Expired(found) => self.remove_entries(&found).await.map(|()| false),
             Collected::Absent => Ok(false),
             // Its entries stay until a sweep looks at them: they name its agent and its session.
-            Collected::Damaged => self.remove(run, String::new()).await.map(|()| true),
+            Collected::Damaged(found) => self.remove(run, String::new(), found).await.map(|()| true),
         }
     }
 
-    /// Removes the record that was created then, or, for an empty text, a damaged one.
-    async fn remove(&self, run: &RunId, created: String) -> Result<()> {
-        let mut reply = self.calls.delete.call(self.key(self.op().delete, run).await?, args![created], 0).await?;
+    /// Removes the record that was created then, or, for an empty text, the damaged one that was found.
+    async fn remove(&self, run: &RunId, created: String, damaged: Bytes) -> Result<()> {
+        let key = self.key(self.op().delete, run).await?;
+        let mut reply = self.calls.delete.call(key, args![created, damaged], 0).await?;
         if reply.next_word()?.as_ref() != b"deleted" {
             return Err(reply.unknown_word());
         }
@@ -178,10 +181,13 @@ impl Records<'_> {
         let op = self.op().delete;
         let mut reply = self.calls.collect.call(self.key(op, run).await?, Vec::new(), HEAD_BYTES).await?;
         match reply.next_word()?.as_ref() {
-            b"run" => Ok(reply::head(op, run, &reply.next_bytes()?).map_or(Collected::Damaged, Collected::Live)),
+            b"run" => {
+                let found = reply.next_bytes()?;
+                Ok(reply::head(op, run, &found).map_or_else(|_| Collected::Damaged(found), Collected::Live))
+            }
             b"expired" => Ok(reply::head(op, run, &reply.next_bytes()?).map_or(Collected::Absent, Collected::Expired)),
             b"absent" => Ok(Collected::Absent),
-            b"damaged" => Ok(Collected::Damaged),
+            b"damaged" => Ok(Collected::Damaged(reply.next_bytes()?)),
             _ => Err(reply.unknown_word()),
         }
     }

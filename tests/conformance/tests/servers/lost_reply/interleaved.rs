@@ -1,6 +1,7 @@
 //! A write is executed and its reply is lost. Before it is sent again, another caller writes. The repetition changes nothing that the
 //! other caller has written, and answers as the first copy did.
 
+mod damaged;
 mod queues;
 mod topics;
 
@@ -36,10 +37,8 @@ const IDENTIFIED: &[Op] = &[
     Op::StepFail,
     Op::StepSleep,
     Op::RunWrite,
-    Op::RunDelete,
     Op::RunSweep,
     Op::RunClear,
-    Op::SessionDelete,
     Op::SessionSweep,
     Op::SessionClear,
     Op::RetryBegin,
@@ -99,7 +98,9 @@ interleaved! {
     HeartbeatLeave => leave;
     ResumeTokenClear => clear_token;
     RunCreate => create_run;
+    RunDelete => damaged::delete_run;
     SessionSave => save_session;
+    SessionDelete => damaged::delete_session;
     RetryClear => clear_retries;
     SchedulePut => queues::put_schedule;
     ScheduleDelete => queues::delete_schedule;
