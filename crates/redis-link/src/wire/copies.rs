@@ -106,6 +106,8 @@ impl Copies {
         if left == 0 {
             return Err(Failure::Withheld("the lease has ended"));
         }
+        // The refusal of a copy takes back `last`, which is about that copy alone.
+        state.earlier = is_repeat;
         let Some(reading) = reading else { return Ok(Deadline { until: 0, is_repeat }) };
         let horizon = match state.horizon {
             Some(horizon) if is_repeat => horizon,
@@ -117,7 +119,6 @@ impl Copies {
         if reading >= horizon {
             return Err(Failure::Withheld("the time for repetitions is over"));
         }
-        state.earlier = is_repeat;
         state.last = true;
         state.over = Some(sent + Duration::from_micros(self.lasting.unsigned_abs()));
         Ok(Deadline { until: reading.saturating_add(self.lasting).min(horizon).max(0), is_repeat })
@@ -248,5 +249,18 @@ mod tests {
         let unknown = copies.admit(Instant::now(), None, None).unwrap();
         assert_eq!(unknown, Deadline { until: 0, is_repeat: false });
         assert_eq!(sent(&copies, 7000), Some((8000, false)));
+    }
+
+    #[test]
+    fn a_copy_of_an_unknown_time_does_not_hide_the_one_before_it() {
+        let lost = copies();
+        assert_eq!(sent(&lost, 5_000), Some((6_000, false)));
+        lost.note(&Err(Failure::LOST));
+        for copies in [copies().again(), lost] {
+            let unknown = copies.admit(Instant::now(), None, None).unwrap();
+            assert_eq!(unknown, Deadline { until: 0, is_repeat: true });
+            copies.note(&Err(Failure::Late));
+            assert_eq!(sent(&copies, 7_000), Some((8_000, true)));
+        }
     }
 }
