@@ -6,25 +6,24 @@
 -- ARGV[3]  how long the fence is kept (ms)
 -- ARGV[4]  how long a call is remembered (ms)
 -- Returns  'each', then for each operation: 'cleared' | 'absent' | 'failed', error
--- Retry    recognised by the remembered call. 'cleared' also if there is no record: an interrupted
---          copy may have deleted it
+-- Retry    recognised by the remembered call. Without it, 'cleared' also if there is no record: an
+--          interrupted copy may have deleted it
 -- Cost     O(operations)
 -- needs: call, is_repeat, read_operation, clear_operation
 local reply = {'each'}
 for index = 1, #KEYS, 2 do
-  local known, answer = KEYS[index + 1], nil
+  local known = KEYS[index + 1]
   -- What began after an earlier copy stays.
-  if is_repeat and call('EXISTS', known) == 1 then
-    answer = 'cleared'
-  else
+  local answer = is_repeat and call('GET', known)
+  if not answer then
     local read = read_operation(KEYS[index])
     if read.failure then
       answer = {'failed', read.failure}
-    elseif read.state then
-      clear_operation(read, ARGV[3])
-      call('SET', known, 'cleared', 'PX', ARGV[4])
+    else
+      if read.state then clear_operation(read, ARGV[3]) end
+      answer = (read.state or is_repeat) and 'cleared' or 'absent'
+      call('SET', known, answer, 'PX', ARGV[4])
     end
-    answer = answer or (read.state or is_repeat) and 'cleared' or 'absent'
   end
   reply[#reply + 1] = answer
 end

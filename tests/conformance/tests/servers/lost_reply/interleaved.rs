@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use store_core::{
     AcquireRequest, Acquired, AgentName, Backoff, Beat, Begun, Durability, Fence, Fingerprint, HandoffItem, HolderName,
-    Idempotency, IdempotentRequest, LeaseName, NewRun, Op, PageRequest, PoolName, Put, Repeat, RequestId, Result,
+    Idempotency, IdempotentRequest, Key, LeaseName, NewRun, Op, PageRequest, PoolName, Put, Repeat, RequestId, Result,
     RetryPolicy, RetryRequest, RunId, SaveRequest, SessionId, SessionSave, StreamName, TokenOutcome, Ttl,
 };
 use testkit::FaultProxy;
@@ -281,16 +281,24 @@ async fn save_session(world: World) {
     assert_eq!(sessions.get(&id).await.unwrap(), None, "it stays signed out");
 }
 
+/// Whether or not there was something to clear.
 async fn clear_retries(world: World) {
-    let (retries, key) = (world.stores.state.retries(), world.key("operation"));
+    clear_retries_of(&world, world.key("operation"), true).await;
+    clear_retries_of(&world, world.key("new operation"), false).await;
+}
+
+async fn clear_retries_of(world: &World, key: Key, has_begun: bool) {
+    let retries = world.stores.state.retries();
     let begin = async || {
         let request = RetryRequest::new(key.clone(), RetryPolicy::new(2, Backoff::Fixed(MINUTE)));
         retries.begin(&request, ACCEPTED).await.unwrap().value
     };
-    begin().await.attempt().expect("it is due");
+    if has_begun {
+        begin().await.attempt().expect("it is due");
+    }
     let mut fence = None;
     let cleared = world.between(retries.clear(&key), async { fence = begin().await.attempt().map(|of| of.fence) });
-    assert!(cleared.await);
+    assert_eq!(cleared.await, has_begun);
     assert_eq!(retries.get(&key).await.unwrap().map(|operation| operation.fence), fence);
     assert!(begin().await.attempt().is_none(), "the attempt of the other caller runs");
 }
