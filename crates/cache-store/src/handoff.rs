@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use redis_link::layout::{self, Aggregate};
 use redis_link::{Link, Script, SharedScript, SizeSeen, args, keys};
-use store_core::{Handoff, HandoffItem, Key, Op, Put, RequestId, Result, millis_ceil};
+use store_core::{Durability, Handoff, HandoffItem, Key, Op, Put, RequestId, Result, millis_ceil};
 
 use crate::CacheStore;
 use crate::key_value::check_size;
@@ -32,8 +32,10 @@ pub(crate) struct Handoffs {
 impl Handoffs {
     pub(crate) fn new(link: &Link) -> Self {
         let layouts = link.layouts().argument(Aggregate::Handoff);
-        let shared = |op, script| SharedScript::new(link, op, script, vec![layouts.clone()]);
-        let (put, take) = (shared(Op::HandoffPut, &PUT), shared(Op::HandoffTake, &TAKE));
+        // Each copy of a take finds what an earlier copy has taken.
+        let replaced = HandoffItem::REPLACED_FOR.max(link.remembered_for(Durability::Accepted));
+        let put = SharedScript::new(link, Op::HandoffPut, &PUT, args![layouts.clone(), millis_ceil(replaced)]);
+        let take = SharedScript::new(link, Op::HandoffTake, &TAKE, args![layouts]);
         Self { put, take, values: SizeSeen::default(), margin: link.collection_margin() }
     }
 }

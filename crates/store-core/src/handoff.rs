@@ -1,6 +1,7 @@
 //! Hand-offs: a value for another service, which takes it once.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,7 +39,9 @@ pub trait Handoff: Send + Sync + fmt::Debug {
     ///
     /// Puts a value for a service. If the key has a value that nobody has taken, that value stays: [`Put::Occupied`]. If the
     /// same item is put again before its TTL ends, nothing changes, even if its value has been taken and another put has followed.
-    /// A value that was taken stays in the store until its TTL ends, so that its take can be repeated.
+    /// A value that was taken stays in the store until its TTL ends, so that its take can be repeated, or for
+    /// [`HandoffItem::REPLACED_FOR`] after another put has replaced it. So a key that is used again and again takes the memory of the
+    /// values of the last minute; of older ones, only their identities are kept, about 200 bytes each, until their TTL ends.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the value has more than [`Entry::MAX_VALUE_BYTES`](crate::Entry::MAX_VALUE_BYTES).
@@ -47,7 +50,8 @@ pub trait Handoff: Send + Sync + fmt::Debug {
     /// `async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>>`
     ///
     /// Takes the value for this service under `key`. `None` if there is none, or if another claim took it. With the same
-    /// `claim`, a take can be repeated until the value's TTL ends, also if another value was put meanwhile: it returns the same value.
+    /// `claim`, a take can be repeated until the value's TTL ends: it returns the same value. After another put it can be repeated for
+    /// [`HandoffItem::REPLACED_FOR`]; later, the claim takes the other value.
     async fn take(&self, key: &Key, claim: RequestId) -> Result<Option<Bytes>>;
 }
 
@@ -87,6 +91,10 @@ pub struct HandoffItem {
 }
 
 impl HandoffItem {
+    /// For how long a take can be repeated after another put has replaced the value, at most until the value's TTL ends: 1 minute, or
+    /// as long as the store itself repeats a call if its time-outs are larger.
+    pub const REPLACED_FOR: Duration = Duration::from_secs(60);
+
     /// A value with a new identity.
     pub fn new(to: ServiceName, key: Key, value: impl Into<Bytes>, ttl: Ttl) -> Self {
         Self { to, key, value: value.into(), ttl, request: RequestId::generate() }

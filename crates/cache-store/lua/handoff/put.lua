@@ -4,7 +4,8 @@
 --          end, kept (ms, 15 digits each: see record.lua), value
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  layouts: see layout.lua
--- ARGV     from 3 on, for each item: put (16 bytes), how long it waits (ms), after which time it
+-- ARGV[3]  how long the value of a replaced item is kept (ms)
+-- ARGV     from 4 on, for each item: put (16 bytes), how long it waits (ms), after which time it
 --          may be collected (ms: longer than that), value
 -- Returns  'each', then for each item: 'stored' | 'occupied' | 'failed', error
 -- Retry    recognised by its put, until the item's end
@@ -14,7 +15,7 @@
 -- needs: keep_item
 local reply, unclaimed = {'each'}, string.rep('\0', 16)
 for index, key in ipairs(KEYS) do
-  local at, head, answer, kept = 4 * index - 1, pcall('GETRANGE', key, '0', '63'), nil, 0
+  local at, head, answer, kept = 4 * index, pcall('GETRANGE', key, '0', '63'), nil, 0
   local put, lasting, collected = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
   local margin = collected - lasting
   if type(head) == 'table' then
@@ -36,7 +37,7 @@ for index, key in ipairs(KEYS) do
     elseif till > now and byte(head, 2) == 119 then
       answer = 'occupied'
     elseif till > now then
-      keep_item(key, head, till, margin)
+      keep_item(key, head, till, tonumber(ARGV[3]), margin)
       kept = math.max(kept, till)
     end
   end

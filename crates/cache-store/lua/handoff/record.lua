@@ -1,5 +1,5 @@
--- Items, and what is kept of those that a later put has replaced: their put and their take can be
--- repeated until their end. It is behind the key of the item, in braces:
+-- Items, and what is kept of those that a later put has replaced: their put can be repeated until
+-- their end, and their take for a while. It is behind the key of the item, in braces:
 --   `p` and the put, 32 hexadecimal digits    string: layout, end (ms, 15 digits)
 --   `t` and the claim, the same               string: layout, end (ms, 15 digits), value
 -- An item ends with its value; before it, `kept`: until when there may be such keys. The item is
@@ -32,11 +32,14 @@ local function past_item(key, kind, id)
   return sub(found, 17)
 end
 
--- Keeps an item that was taken and will be replaced. `margin`: how much later than its end it may
--- be collected (ms).
-local function keep_item(key, head, till, margin)
-  local lasting, past = decimal(till - now_up + margin), layout .. sub(head, 35, 49)
-  call('SET', past_key(key, 'p', sub(head, 3, 18)), past, 'PX', lasting)
+-- Keeps an item that was taken and will be replaced: its put until its end, its value for at most
+-- `taking` (ms). `margin`: how much later than their ends they may be collected (ms).
+local function keep_item(key, head, till, taking, margin)
+  local function keep(kind, id, ends, value)
+    local past = layout .. format('%015d', ends) .. value
+    call('SET', past_key(key, kind, id), past, 'PX', decimal(ends - now_up + margin))
+  end
+  keep('p', sub(head, 3, 18), till, '')
   local value = call('GETRANGE', key, '64', '-1')
-  call('SET', past_key(key, 't', sub(head, 19, 34)), past .. value, 'PX', lasting)
+  keep('t', sub(head, 19, 34), math.min(till, now_up + taking), value)
 end

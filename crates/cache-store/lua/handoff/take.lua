@@ -4,7 +4,7 @@
 -- ARGV[2]  layouts: see layout.lua
 -- ARGV     from 3 on, for each item: claim, 16 bytes
 -- Returns  'each', then for each item: 'taken', value | 'none' | 'failed', error
--- Retry    recognised by its claim, until the item's end
+-- Retry    recognised by its claim, until the item's end; if it was replaced, see put.lua
 -- Cost     O(items), and their bytes; one command more while something is kept of earlier items
 -- needs: call, now, sub, byte, pcall, times_of, past_item
 local reply = {'each'}

@@ -1,9 +1,11 @@
 //! The contents of the server's memory: which databases, which keys, and that each key has a TTL.
 
-use bytes::Bytes;
-use store_core::{Handoff, Idempotency, KeyValueExt, RequestId};
+use std::time::Duration;
 
-use crate::{MINUTE, OWN, every_operation, item, key, request, server, store, store_with};
+use bytes::Bytes;
+use store_core::{Durability, Handoff, HandoffItem, Idempotency, KeyValueExt, Put, RequestId, Ttl};
+
+use crate::{MINUTE, OWN, every_operation, item, key, link, request, server, store, store_with};
 
 #[tokio::test]
 async fn every_key_of_every_operation_has_a_ttl() {
@@ -57,4 +59,26 @@ async fn a_take_does_not_extend_the_ttl() {
     let deadline = server.command(&["PEXPIRETIME", name]).await.unwrap();
     store.take(&key("a"), RequestId::generate()).await.unwrap().unwrap();
     assert_eq!(server.command(&["PEXPIRETIME", name]).await.unwrap(), deadline);
+}
+
+#[tokio::test]
+async fn the_values_of_replaced_items_are_kept_as_long_as_a_take_may_be_repeated() {
+    let server = server().await;
+    let store = store(&server).await;
+    for _ in 0..50 {
+        let mut item = item("billing", "mailbox", "value");
+        item.ttl = Ttl::from_secs(3600);
+        assert_eq!(store.put(&item).await.unwrap(), Put::Stored);
+        store.take(&item.key, RequestId::generate()).await.unwrap().unwrap();
+    }
+    // The time-outs of these tests are large.
+    let repeated = link(&server.url(Some(0))).await.remembered_for(Durability::Accepted);
+    let collected = Duration::from_millis(1_001);
+    let most = repeated.max(HandoffItem::REPLACED_FOR) + collected;
+    let keys = server.command(&["KEYS", "handoff:*{t*"]).await.unwrap().as_strings().unwrap();
+    assert_eq!(keys.len(), 49);
+    for name in keys {
+        let ttl = server.command(&["PTTL", &name]).await.unwrap().as_integer().unwrap();
+        assert!(Duration::from_millis(u64::try_from(ttl).unwrap()) <= most, "{name}: {ttl}");
+    }
 }

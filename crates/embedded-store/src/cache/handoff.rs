@@ -1,5 +1,5 @@
-//! Hand-offs. A row: the put's request, the claim that took it, the value. Until the end of an item that was taken and then
-//! replaced, a row without a value keeps its put, and one with the value its claim.
+//! Hand-offs. A row: the put's request, the claim that took it, the value. A row without a value keeps the put of an item that
+//! was taken and then replaced, until its end; a row with the value keeps its claim for a while.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,6 +54,7 @@ impl Handoff for EmbeddedCache {
                 Some(Waiting { claim: None, .. }) => return Ok(Put::Occupied),
                 Some(Waiting { request, claim: Some(claim), value, end }) => {
                     expiring::put(change, &handoff_put_row(&row, request), end, &[])?;
+                    let end = end.min(now.after(HandoffItem::REPLACED_FOR));
                     expiring::put(change, &handoff_claim_row(&row, claim), end, &value)?;
                 }
                 None => {}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use store_core::{HandoffItem, Op, RequestId};
+use store_core::{HandoffItem, Op, Put, RequestId};
 
 use super::{LONG, item, secs};
 use crate::case::cases;
@@ -16,6 +16,7 @@ cases! { Op::HandoffTake;
     the_same_claim_may_be_repeated,
     the_same_claim_returns_its_value_after_another_put,
     a_claim_is_recognised_until_its_item_ends,
+    a_claim_is_recognised_for_a_minute_after_another_put,
     a_value_is_for_its_service_only,
     a_service_can_hand_to_itself,
     a_value_is_over_after_its_time,
@@ -74,6 +75,25 @@ async fn a_claim_is_recognised_until_its_item_ends(fixture: Fixture) -> Verdict 
     check_eq!(fixture.other.take(&first.key, claim).await?, Some(first.value));
     fixture.advance(Duration::from_millis(1));
     check_eq!(fixture.other.take(&first.key, claim).await?, Some(second.value));
+    Ok(())
+}
+
+async fn a_claim_is_recognised_for_a_minute_after_another_put(fixture: Fixture) -> Verdict {
+    let (mut first, mut second) = (item(&fixture, "first"), item(&fixture, "second"));
+    (first.ttl, second.ttl) = (secs(3600), secs(3600));
+    let claim = RequestId::generate();
+    fixture.cache.put(&first).await?;
+    check_eq!(fixture.other.take(&first.key, claim).await?.as_ref(), Some(&first.value));
+    fixture.advance(Duration::from_secs(1_800));
+    check_eq!(fixture.other.take(&first.key, claim).await?.as_ref(), Some(&first.value));
+    fixture.cache.put(&second).await?;
+    fixture.advance(HandoffItem::REPLACED_FOR - Duration::from_millis(1));
+    check_eq!(fixture.other.take(&first.key, claim).await?.as_ref(), Some(&first.value));
+    // A store with large time-outs keeps it for some minutes.
+    fixture.advance(Duration::from_secs(1_200));
+    check_eq!(fixture.other.take(&first.key, claim).await?, Some(second.value));
+    check_eq!(fixture.cache.put(&first).await?, Put::Stored);
+    check_eq!(fixture.other.take(&first.key, RequestId::generate()).await?, None);
     Ok(())
 }
 
