@@ -1,14 +1,15 @@
 //! Delivers the outboxes of a worker's queues: what commits of their homes send elsewhere.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream;
 use store_core::metric::{Counter, WORKER_DELIVERIES};
 use store_core::{
-    ClaimRequest, ClaimedJob, Delivered, Durability, Error, HolderName, Homes, OutboxEntry, Outcome, Queue, QueueName,
-    Result, Settlement, cut_reason,
+    ClaimRequest, ClaimedJob, Delivered, Delivery, Durability, Error, HolderName, Homes, Op, OutboxEntry, Outcome,
+    Queue, QueueName, Result, Settlement, cut_reason,
 };
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -26,6 +27,10 @@ const CLAIMED: usize = 64;
 /// How many entries of an outbox are delivered at the same time.
 const AT_A_TIME: usize = 16;
 const LEASE: Duration = Duration::from_secs(30);
+/// How long an attempt at an entry may take: a third of its lease, so that it can be settled under it.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// A destination is slow if an attempt fails after this time.
+const SLOW: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for deliveries. Another worker delivers the others when their leases have expired.
 const ENDING: Duration = Duration::from_secs(5);
 
@@ -53,6 +58,7 @@ pub(crate) fn start(access: &Access, queues: impl Iterator<Item = QueueName>) ->
         meters: Meters::new(&queue),
         queue,
         unheard: None,
+        slow: Mutex::default(),
         fails: false,
     };
     let tasks = queues.map(|queue| deliverer(queue).run(stop.subscribe())).collect();
@@ -78,6 +84,8 @@ struct Deliverer {
     meters: Meters,
     /// A claim whose reply was lost, and when it was first sent.
     unheard: Option<(ClaimRequest, Instant)>,
+    /// The destinations that are slow. They are not attempted again before all entries that are ready were claimed.
+    slow: Mutex<HashSet<String>>,
     /// Whether the last deliveries failed, which is logged once.
     fails: bool,
 }
@@ -104,15 +112,16 @@ impl Deliverer {
             if is_stopped {
                 return;
             }
-            check_at = Instant::now() + self.deliver_all(&stop).await;
+            check_at = Instant::now() + self.deliver_all().await;
         }
     }
 
-    /// Delivers all entries that are ready, or up to 64 of them at a shutdown. Returns the time until the next check.
-    async fn deliver_all(&mut self, stop: &watch::Receiver<bool>) -> Duration {
+    /// Delivers all entries that are ready. Returns the time until the next check.
+    async fn deliver_all(&mut self) -> Duration {
+        self.slow.get_mut().unwrap_or_else(PoisonError::into_inner).clear();
         loop {
             match self.deliver_some().await {
-                Ok(Pass { has_more: true, .. }) if !*stop.borrow() => {}
+                Ok(Pass { has_more: true, .. }) => {}
                 Ok(pass) => {
                     let every = EVERY.mul_f64(1.0 - 0.2 * fastrand::f64());
                     return pass.next.map_or(every, |next| next.clamp(LEAST, every));
@@ -126,7 +135,7 @@ impl Deliverer {
         }
     }
 
-    /// Claims entries, delivers them, and settles those that failed.
+    /// Claims entries and delivers them.
     async fn deliver_some(&mut self) -> Result<Pass> {
         let (request, since) = self.unheard.take().filter(|(_, since)| since.elapsed() < LEASE).map_or_else(
             || (ClaimRequest::new(self.outbox.clone(), self.access.worker.clone(), CLAIMED, LEASE), Instant::now()),
@@ -139,27 +148,24 @@ impl Deliverer {
             }
             claim => claim?,
         };
-        let has_more = !claim.paused && claim.next == Some(Duration::ZERO);
+        // A claim that is full does not say whether there are more.
+        let is_full = claim.jobs.len() >= CLAIMED;
+        let has_more = !claim.paused && (is_full || claim.next == Some(Duration::ZERO));
         let next = claim.next.filter(|_| !claim.paused);
         let this = &*self;
         let deliveries = stream::iter(claim.jobs).map(|job| this.deliver(job, since)).buffer_unordered(AT_A_TIME);
-        let (settlements, errors): (Vec<_>, Vec<_>) =
-            deliveries.filter_map(std::future::ready).collect::<Vec<_>>().await.into_iter().unzip();
-        if !settlements.is_empty() {
-            let _ = self.access.queue.settle(&self.outbox, &settlements, Durability::Accepted).await?;
-        }
-        match errors.into_iter().flatten().next() {
+        let errors = deliveries.filter_map(std::future::ready).collect::<Vec<_>>().await;
+        match errors.into_iter().next() {
             Some(error) => self.failed(&error),
             None => self.worked(),
         }
         Ok(Pass { has_more, next })
     }
 
-    /// Delivers an entry. If it is not removed, returns how it is settled, and the error if there was one.
-    async fn deliver(&self, job: ClaimedJob, since: Instant) -> Option<(Settlement, Option<Error>)> {
+    /// Delivers an entry. If that fails, settles it, so that it is attempted later, and returns the error.
+    async fn deliver(&self, job: ClaimedJob, since: Instant) -> Option<Error> {
         let (lease, id, attempt, backoff) = (job.lease.clone(), job.id().clone(), job.attempt, job.retry.backoff);
-        let entry = OutboxEntry::new(self.outbox.clone(), job, since.into_std(), LEASE);
-        match self.access.homes.deliver(&entry, self.access.durability).await {
+        match self.attempt(job, since).await {
             Ok(Delivered::Done) => self.meters.delivered.increment(1),
             Ok(Delivered::Lost) => self.meters.lost.increment(1),
             Ok(Delivered::Refused(reason)) => {
@@ -171,10 +177,40 @@ impl Deliverer {
                 count_store_error(error.op(), error.kind().name());
                 let (after, text) = (backoff.wait_after(attempt), error.to_string());
                 let outcome = Outcome::Retry { after, error: cut_reason(&text).to_owned() };
-                return Some((Settlement::new(lease, outcome), Some(error)));
+                let settlement = [Settlement::new(lease, outcome)];
+                // Not settled, the entry is ready again when its lease ends.
+                if let Err(error) = self.access.queue.settle(&self.outbox, &settlement, Durability::Accepted).await {
+                    count_store_error(error.op(), error.kind().name());
+                }
+                return Some(error);
             }
         }
         None
+    }
+
+    /// Delivers an entry within a bounded time. After it, no copy of the delivery is executed: the next holder may have it.
+    async fn attempt(&self, job: ClaimedJob, since: Instant) -> Result<Delivered> {
+        let (destination, begun) = (destination(&job), Instant::now());
+        if self.slow().contains(&destination) {
+            return Err(Error::unavailable(Op::HomeDeliver, "the destination has just failed to answer in time"));
+        }
+        let lease = begun.duration_since(since).saturating_add(ATTEMPT);
+        if lease > LEASE {
+            return Err(Error::unavailable(Op::HomeDeliver, "other destinations took most of the lease"));
+        }
+        let entry = OutboxEntry::new(self.outbox.clone(), job, since.into_std(), lease);
+        let delivered = timeout(ATTEMPT, self.access.homes.deliver(&entry, self.access.durability)).await;
+        let delivered = delivered.unwrap_or_else(|_| {
+            Err(Error::indeterminate(Op::HomeDeliver, format!("it took longer than {} s", ATTEMPT.as_secs())))
+        });
+        if delivered.is_err() && begun.elapsed() >= SLOW {
+            self.slow().insert(destination);
+        }
+        delivered
+    }
+
+    fn slow(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.slow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Logs once that deliveries fail.
@@ -189,6 +225,15 @@ impl Deliverer {
         if std::mem::replace(&mut self.fails, false) {
             tracing::info!(target: TARGET, queue = %self.outbox, "entries of an outbox are delivered again");
         }
+    }
+}
+
+/// The queue or the topic. Empty for an entry that cannot be read.
+fn destination(job: &ClaimedJob) -> String {
+    match Delivery::decode(job.payload.clone()) {
+        Ok(Delivery::Job { queue, .. }) => format!("queue {queue}"),
+        Ok(Delivery::Event { topic, .. }) => format!("topic {topic}"),
+        _ => String::new(),
     }
 }
 

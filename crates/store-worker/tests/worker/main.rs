@@ -8,6 +8,7 @@ mod blocked;
 mod building;
 mod captured;
 mod commits;
+mod deliveries;
 mod faulty;
 mod fixture;
 mod handlers;
