@@ -11,8 +11,8 @@
 --          partition: nothing was removed, but events exceed the bounds | 'superseded' |
 --          'failed', error
 -- Retry    leads to the same cursor; writes again, so that WAIT covers it
--- Cost     3 commands for each group, O(log events); O(removed), at most 2,000 events, if it removes
---          events
+-- Cost     3 commands for each group, O(log events); O(removed), at most 2,000 events, if it
+--          removes events
 -- needs: call, now, decimal, head_text, group_text, field_of, held_group, move_first
 -- Whether the partition still has what a consumer has read: its last event, with the time of its
 -- append. After a failover that lost events, others can have their numbers.
