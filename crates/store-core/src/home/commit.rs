@@ -75,7 +75,8 @@ pub struct Commit {
     /// The identity by which a repetition is recognised. Default random: only a call with the same `Commit` is recognised as a
     /// repetition. Set one that depends
     /// on the work, such as a hash of the job's id and of the version of the token, if the next delivery of the job must recognise what a
-    /// server that crashed has written.
+    /// server that crashed has written. Never set that of another commit: the deliveries of the later one count as those of the
+    /// earlier one, and are lost while the outbox or their destination knows these.
     pub request: RequestId,
 }
 

@@ -105,7 +105,10 @@ enum Until {
 
 impl Delivery {
     /// How long an entry is retried: 7 days. An entry that fails later, or that no worker has claimed by then, becomes dead
-    /// with the reason `deadline`.
+    /// with the reason `deadline`, followed by the error of the last attempt, if there was one.
+    ///
+    /// If that error is [`Error::NotDurable`], the destination has the job or the event: check it before you replay the entry. The
+    /// destination recognises a replayed entry for 7 days after its last attempt, and later delivers it again.
     pub const LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
     /// Pushes a job to a queue.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::{ClaimedJob, Delivery, Error, JobId, Op, QueueName, Result};
+use crate::{ClaimedJob, Delivery, Error, JobId, Op, QueueName, Result, cut_reason};
 
 /// An entry of an outbox that this process has claimed, for [`Homes::deliver`](crate::Homes::deliver).
 #[derive(Debug, Clone)]
@@ -45,7 +45,8 @@ impl OutboxEntry {
         let job = &self.job;
         // The first attempt also of one that was replayed. The queue itself refuses those that nobody has claimed in time.
         if job.attempt > 1 && job.claimed_at.since(job.pushed_at) > Delivery::LIFE {
-            return Ok(Err("deadline".to_owned()));
+            let failed = |error: &String| cut_reason(&format!("deadline; the last attempt failed: {error}")).to_owned();
+            return Ok(Err(job.last_error.as_ref().map_or_else(|| "deadline".to_owned(), failed)));
         }
         let mut delivery = match Delivery::decode(job.payload.clone()) {
             Err(error @ Error::Corrupt { .. }) => return Ok(Err(error.detail().into_owned())),

@@ -86,8 +86,9 @@ async fn an_entry_that_fails_for_seven_days_is_dead(fixture: Fixture) -> Verdict
     let attempt = [Settlement::new(at.entry().await?.job.lease, failed)];
     let _ = at.queue.fixture.state.settle(&at.outbox(), &attempt, ACCEPTED).await?;
     at.queue.fixture.advance(Delivery::LIFE + secs(1));
-    check_eq!(at.deliver(&at.entry().await?).await?, Delivered::Refused("deadline".to_owned()));
-    check_eq!(at.replays().await?.as_deref(), Some("deadline"));
+    let why = "deadline; the last attempt failed: the server is away";
+    check_eq!(at.deliver(&at.entry().await?).await?, Delivered::Refused(why.to_owned()));
+    check_eq!(at.replays().await?.as_deref(), Some(why));
     check_eq!((at.deliver(&at.entry().await?).await?, at.arrived().await?), (Delivered::Done, 1));
     Ok(())
 }
