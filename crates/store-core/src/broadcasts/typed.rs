@@ -62,7 +62,8 @@ impl<T: Serialize + DeserializeOwned> Broadcast<T> {
     /// Publishes a value: see [`Broadcasts::publish`].
     ///
     /// # Errors
-    /// Those of [`Broadcasts::publish`], and [`Error::InvalidArgument`] if the value cannot be written as JSON.
+    /// Those of [`Broadcasts::publish`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the value
+    /// cannot be written as JSON.
     pub async fn publish(&self, message: &T) -> Result<u64> {
         self.broadcasts.publish(&self.name, &to_json(Op::BroadcastPublish, "the message", message)?).await
     }

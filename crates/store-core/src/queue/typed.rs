@@ -128,7 +128,7 @@ impl<T: JobType> TypedQueue<T> {
     /// with [`TypedQueue::push_one`] or [`TypedQueue::push_all`].
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if the payload cannot be written as JSON.
+    /// [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the payload cannot be written as JSON.
     pub fn job(&self, payload: &T) -> Result<NewJob> {
         let json = to_json(Op::QueuePush, "the payload", payload)?;
         Ok(NewJob::new(json).with_retry(T::retry_policy()).with_schema(T::VERSION))
@@ -138,7 +138,8 @@ impl<T: JobType> TypedQueue<T> {
     /// [`TypedQueue::push_one`].
     ///
     /// # Errors
-    /// As [`Queue::push`], and [`Error::InvalidArgument`] if the payload cannot be written as JSON.
+    /// As [`Queue::push`], and [`Error::InvalidArgument`](crate::Error::InvalidArgument) if the payload cannot be written
+    /// as JSON.
     pub async fn push(&self, payload: &T) -> Result<Pushed> {
         self.push_one(self.job(payload)?).await
     }
