@@ -19,7 +19,17 @@ struct State {
     wakeups: VecDeque<(usize, Wakeup)>,
     /// Of each queue: the reserves of the waiter's registration and of those that wake-ups have ended which it has not taken.
     reserved: HashMap<QueueName, usize>,
+    /// Of each queue: how many jobs the waiter has taken.
+    taken: HashMap<QueueName, usize>,
     is_closed: bool,
+}
+
+impl State {
+    fn release(&mut self, queue: &QueueName, less: usize) {
+        if let Some(reserved) = self.reserved.get_mut(queue) {
+            *reserved = reserved.saturating_sub(less);
+        }
+    }
 }
 
 impl Mailbox {
@@ -38,9 +48,13 @@ impl Mailbox {
 
     /// The next wake-up, if there is one.
     pub(crate) fn pop(&self) -> Option<Wakeup> {
-        let (reserve, wakeup) = self.state().wakeups.pop_front()?;
+        let mut state = self.state();
+        let (reserve, wakeup) = state.wakeups.pop_front()?;
         if let Wakeup::Claimed { queue, .. } | Wakeup::Notified { queue } = &wakeup {
-            self.release(queue, reserve);
+            state.release(queue, reserve);
+        }
+        if let Wakeup::Claimed { queue, claim, .. } = &wakeup {
+            *state.taken.entry(queue.clone()).or_default() += claim.jobs.len();
         }
         Some(wakeup)
     }
@@ -52,14 +66,19 @@ impl Mailbox {
     }
 
     pub(super) fn release(&self, queue: &QueueName, less: usize) {
-        if let Some(reserved) = self.state().reserved.get_mut(queue) {
-            *reserved = reserved.saturating_sub(less);
-        }
+        self.state().release(queue, less);
     }
 
     /// How many jobs may be handed over at a queue, or were and the waiter has not taken them.
     pub(crate) fn reserved(&self, queue: &QueueName) -> usize {
         self.state().reserved.get(queue).copied().unwrap_or(0)
+    }
+
+    /// As [`reserved`](Self::reserved), with the jobs that the waiter has taken since it began; and how many these are.
+    pub(crate) fn promised(&self, queue: &QueueName) -> (usize, usize) {
+        let state = self.state();
+        let taken = state.taken.get(queue).copied().unwrap_or(0);
+        (state.reserved.get(queue).copied().unwrap_or(0) + taken, taken)
     }
 
     /// Waits for a wake-up. May be dropped without losing one.

@@ -67,6 +67,8 @@ pub(super) struct AtQueue {
     tokens: Vec<u64>,
     /// How many jobs were handed over that it has not taken.
     untaken: usize,
+    /// How many it has taken since its first claim.
+    taken: usize,
 }
 
 /// What a claim needs to register.
@@ -93,11 +95,18 @@ impl Waking {
     /// How many jobs may be handed over to a waiter at a queue, or were and it has not taken them. `beside`: without the
     /// registrations in this partition.
     pub(super) fn reserved(&self, waiter: &Inner, queue: &QueueName, beside: Option<u16>) -> usize {
+        let (promised, taken) = self.promised(waiter, queue, beside);
+        promised - taken
+    }
+
+    /// As [`reserved`](Self::reserved), with the jobs that the waiter has taken since its first claim; and how many these are.
+    /// When the waiter takes jobs, the first number stays.
+    pub(super) fn promised(&self, waiter: &Inner, queue: &QueueName, beside: Option<u16>) -> (usize, usize) {
         let (state, queues) = (self.lock(), waiter.queues());
-        let Some(at) = queues.get(queue) else { return 0 };
+        let Some(at) = queues.get(queue) else { return (0, 0) };
         let registered = at.tokens.iter().filter_map(|token| state.registered.get(token));
         let counted = registered.filter(|registered| Some(registered.partition) != beside);
-        at.untaken + counted.map(|registered| registered.reserve).sum::<usize>()
+        (at.taken + at.untaken + counted.map(|registered| registered.reserve).sum::<usize>(), at.taken)
     }
 
     /// The waiter has taken `jobs` that were handed over.
@@ -105,6 +114,7 @@ impl Waking {
         let _state = self.lock();
         if let Some(at) = waiter.queues().get_mut(queue) {
             at.untaken = at.untaken.saturating_sub(jobs);
+            at.taken += jobs;
         }
     }
 

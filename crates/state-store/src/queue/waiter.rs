@@ -62,6 +62,9 @@ pub(super) fn waiter(store: &StateStore) -> Arc<dyn Waiter> {
 #[async_trait]
 impl Waiter for StateWaiter {
     async fn claim(&self, request: &ClaimRequest, reserve: usize) -> Result<Claim> {
+        // First of all: what `next` returns from now on is as many places less for this claim.
+        let (promised, taken) = self.store.waking.promised(&self.inner, &request.queue, None);
+        let places = request.max.max(promised - taken);
         let known = self.inner.channels().get(&request.queue).cloned();
         let channels = self.store.channels(&request.queue, known.clone()).await?;
         if known.is_none_or(|known| !known.are(&channels)) {
@@ -71,8 +74,7 @@ impl Waiter for StateWaiter {
             // The waiter must not rely on notifications that it may miss.
             let _ = self.inner.sender.send(Ok(Wakeup::Missed));
         }
-        let places = request.max.max(self.reserved(&request.queue));
-        let registering = Registration { waiter: self, channels: &channels, reserve, places };
+        let registering = Registration { waiter: self, channels: &channels, reserve, places, taken };
         claim::claim(&self.store, request, Some(&registering)).await
     }
 
@@ -128,6 +130,8 @@ struct Registration<'a> {
     reserve: usize,
     /// The most jobs that it finds and reserves, and that hand-overs have brought or will bring.
     places: usize,
+    /// How many jobs of hand-overs the waiter had taken before.
+    taken: usize,
 }
 
 impl Registering for Registration<'_> {
@@ -159,8 +163,8 @@ impl Registering for Registration<'_> {
     }
 
     fn room(&self, request: &ClaimRequest, partition: u16, found: usize) -> usize {
-        let beside = self.waiter.store.waking.reserved(&self.waiter.inner, &request.queue, Some(partition));
-        self.places.saturating_sub(found + beside)
+        let (promised, _) = self.waiter.store.waking.promised(&self.waiter.inner, &request.queue, Some(partition));
+        (self.places + self.taken).saturating_sub(found + promised)
     }
 
     fn registration(&self, request: &ClaimRequest, (partition, count): (u16, u16), room: usize) -> (u64, Bytes) {

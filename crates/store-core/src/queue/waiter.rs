@@ -48,9 +48,10 @@ pub trait Waiter: Send + Sync + fmt::Debug {
     /// claim after a notification may skip the partitions at which the waiter is still registered and in which nothing is due.
     ///
     /// The jobs that the claim finds, those that the waiter reserves in all partitions of the queue, and those that were handed over
-    /// and not returned by [`Waiter::next`], are together at most the larger of `max` and [`Waiter::reserved`] before the call. If a
+    /// and that [`Waiter::next`] had not returned before the claim began, are together at most the larger of `max` and
+    /// [`Waiter::reserved`] at that time. A claim begins when its future is polled for the first time. If a
     /// hand-over has used the registration before the claim replaces it, the claim may return no job although some are ready; a
-    /// wake-up follows.
+    /// wake-up follows, or was returned during the claim.
     ///
     /// # Errors
     /// As [`Queue::claim`](super::Queue::claim).

@@ -14,6 +14,10 @@ use super::{HOUR, Running, open, queue};
 /// Registrations last 10 s: a job that starts within this time did not wait for the end of one, also on a slow machine.
 const SOON: Duration = Duration::from_secs(3);
 
+/// A worker that runs as many handlers as it may, and none of which has ended for this long, passes its notification on: it claims the
+/// job that waits, and gives it back. This needs no place, and is none of its jobs.
+const SATURATED: Duration = Duration::from_millis(50);
+
 /// Counts leased jobs in all queues and partitions. Each job is pushed alone, so it has an entry of its own.
 const LEASED: &str = "local n = 0
 for _, key in ipairs(redis.call('KEYS', '*:leased')) do n = n + redis.call('ZCARD', key) end
@@ -73,19 +77,22 @@ async fn no_more_jobs_are_leased_than_handlers(names: &[&str], partitions: u16, 
     let (running, handlers) = worker(&store, names, concurrency);
     let queues: Vec<_> = names.iter().map(|name| QueueName::new(*name).unwrap()).collect();
     let (mut longest, mut begun, most) = (Duration::ZERO, 0, concurrency as u64);
+    let mut was_saturated = false;
     for round in 0..150_usize {
         // At another time after the last job in each round.
         let pause = Duration::from_micros(spread(round) % 3000);
         let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
+        let began = Instant::now();
         let mut pushes = tokio::task::JoinSet::new();
         for (number, producer) in producers.iter().enumerate() {
             let (producer, queue) = (producer.clone(), queues[(round + number) % queues.len()].clone());
             pushes.spawn(async move { producer.push_one(&queue, NewJob::new("")).await.unwrap() });
         }
-        let began = Instant::now();
         while began.elapsed() < Duration::from_millis(4) || handlers.begun.load(Ordering::SeqCst) < begun + most {
             let leased = leased(&server).await;
-            assert!(leased <= concurrency as i64, "{leased} jobs are leased in round {round}");
+            let after = began.elapsed();
+            let most_leased = concurrency as i64 + i64::from(after >= SATURATED);
+            assert!(leased <= most_leased, "{leased} jobs are leased in round {round} after {after:?}");
             assert!(began.elapsed() < DEADLINE, "a handler is free in round {round}");
         }
         longest = longest.max(began.elapsed());
@@ -95,11 +102,13 @@ async fn no_more_jobs_are_leased_than_handlers(names: &[&str], partitions: u16, 
         begun += most + 1;
         wait_until("the last one begins", DEADLINE, async || handlers.begun.load(Ordering::SeqCst) == begun).await;
         longest = longest.max(freed.elapsed());
+        was_saturated |= began.elapsed() >= SATURATED;
         handlers.gate.add_permits(concurrency);
         wait_until("settled", DEADLINE, async || leased(&server).await == 0).await;
     }
     assert!(longest < SOON, "a job waited for {longest:?} for a free handler");
-    assert_eq!(running.handle.stats().released, 0, "jobs were given back");
+    let released = running.handle.stats().released;
+    assert!(released == 0 || was_saturated, "jobs were given back: {released}");
     running.shutdown().await;
 }
 

@@ -27,14 +27,16 @@ impl EmbeddedState {
     ) -> Result<Claim> {
         request.validate()?;
         let (request, settings) = (request.clone(), Settings::new(Op::QueueClaim, &request.queue, &self.options));
+        // What `next` returns from now on is as many places less for this claim.
+        let taken = waiter.as_ref().map_or(0, |(mailbox, _)| mailbox.promised(&request.queue).1);
         let apply = move |change: &mut Change<'_>| {
             let mut request = request.clone();
             let (max, mut room) = (request.max, request.max);
             if let Some((mailbox, _)) = &waiter {
                 let replaced = change.effects.unregister(&request.queue, mailbox);
-                // What was handed over before is on its way to the waiter.
-                let untaken = mailbox.reserved(&request.queue);
-                room = request.max.max(replaced + untaken) - untaken;
+                // What was handed over before is on its way to the waiter, or the waiter has taken it during this call.
+                let handed = mailbox.promised(&request.queue).0 - taken;
+                room = request.max.max(replaced + handed) - handed;
                 if room == 0 && !request.is_repeat {
                     return Ok(Claim::default());
                 }

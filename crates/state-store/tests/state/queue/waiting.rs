@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use redis_link::keys::QueueKeys;
 use state_store::{StateOptions, StateStore};
 use store_core::{
-    ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueExt, QueueName, Settled, Wakeup,
+    ClaimRequest, HolderName, JobId, MAX_MOVES, NewJob, Outcome, Queue, QueueExt, QueueInspect, QueueName, RequestId,
+    Settled, Wakeup,
 };
 use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 
@@ -171,4 +172,43 @@ async fn a_subscription_that_the_server_refuses_delays_one_claim_only() {
     assert_eq!(waiter.next(Duration::ZERO).await.unwrap(), None);
     push(&store, &[NewJob::new("a")]).await;
     assert_eq!(waiter.claim(&request(queue(), 0), 1).await.unwrap().jobs.len(), 1);
+}
+
+/// A claim visits the partitions one after the other: the first one hands a job over, and the waiter takes it, before the third one
+/// is visited.
+#[tokio::test]
+async fn a_job_that_is_taken_during_a_claim_has_one_of_its_places() {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let options = || StateOptions::default().with_partitions(queue(), 3);
+    let store = open(&server.url_through(&proxy, None), options()).await.unwrap();
+    let producer = open(&server.url(None), options()).await.unwrap();
+    let one_in_each_partition = async || {
+        for _ in 0..3 {
+            push(&producer, &[NewJob::new("")]).await;
+        }
+    };
+    one_in_each_partition().await;
+    for job in claim(&producer, 3).await.jobs {
+        settle(&producer, &job, Outcome::Complete(None)).await;
+    }
+    let mut from_first = request(queue(), 0);
+    from_first.max = 2;
+    while u16::from_be_bytes([from_first.request.as_bytes()[0], from_first.request.as_bytes()[1]]) % 3 != 0 {
+        from_first.request = RequestId::generate();
+    }
+    let waiter = store.waiter();
+    proxy.hold_at_request(mentions("{q.mail.1"));
+    let claiming = tokio::spawn({
+        let waiter = waiter.clone();
+        async move { waiter.claim(&from_first, 2).await }
+    });
+    proxy.wait_fired(1).await;
+    one_in_each_partition().await;
+    let Some(Wakeup::Claimed { claim: handed, .. }) = waiter.next(DEADLINE).await.unwrap() else { panic!("no job") };
+    proxy.pass().await;
+    let found = claiming.await.unwrap().unwrap();
+    assert_eq!((handed.jobs.len(), found.jobs.len(), found.next), (1, 1, Some(Duration::ZERO)));
+    let counts = producer.counts(&queue()).await.unwrap();
+    assert_eq!((counts.ready, counts.running), (1, 2), "it asked for two");
 }
