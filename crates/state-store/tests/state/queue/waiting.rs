@@ -194,7 +194,7 @@ async fn a_job_that_is_taken_during_a_claim_has_one_of_its_places() {
     }
     let mut from_first = request(queue(), 0);
     from_first.max = 2;
-    while u16::from_be_bytes([from_first.request.as_bytes()[0], from_first.request.as_bytes()[1]]) % 3 != 0 {
+    while !u16::from_be_bytes([from_first.request.as_bytes()[0], from_first.request.as_bytes()[1]]).is_multiple_of(3) {
         from_first.request = RequestId::generate();
     }
     let waiter = store.waiter();
