@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::{JobId, QueueName, Result};
 
-/// Changes a queue and its jobs from outside of the workers. Each call can be repeated, also by the library after a
-/// lost reply: the second call finds the state that the first one left, and its outcome says so. What the first one has removed is unknown to it.
+/// Changes a queue and its jobs from outside of the workers. A call that the library repeats after a lost reply returns what its first
+/// copy has done, and changes nothing else. A caller can repeat each call, too: the second one finds the state that the first one left,
+/// and does not know what that has removed.
 ///
 /// Each call costs one round trip. Those that take several jobs return one outcome per job, in the order given, and are
 /// O(jobs).

@@ -50,14 +50,9 @@ impl Cancel {
         let (state, queue, written) = (store.state(), &self.queue, self.write.write);
         let mut is_complete = true;
         for id in &self.ids {
-            let foreseen = foreseen(state.get(queue, id).await?.map(|job| job.state));
             let outcome = match written {
-                true => match (state.cancel(queue, id).await?.name(), foreseen) {
-                    // If a reply is lost, the link repeats the call, which does not find the job any more.
-                    ("unknown", "would_remove") => "removed",
-                    (outcome, _) => outcome,
-                },
-                false => foreseen,
+                true => state.cancel(queue, id).await?.name(),
+                false => foreseen(state.get(queue, id).await?.map(|job| job.state)),
             };
             is_complete &= !matches!(outcome, "finished" | "unknown");
             output.rows(&[CancelRow { queue, id, outcome, written }])?;

@@ -1,7 +1,7 @@
 //! `twinstore replay`
 
 use serde::Serialize;
-use store_core::{JobId, JobInfo, JobState, NewJob, PageRequest, QueueName, Replayed, StateRole};
+use store_core::{JobId, JobState, NewJob, PageRequest, QueueName, Replayed, StateRole};
 
 use super::{Common, Write};
 use crate::failure::Failure;
@@ -100,12 +100,11 @@ impl Replay {
         store.existing(queue).await?;
         let (state, mut is_complete) = (store.state(), true);
         for ids in self.ids.chunks(NewJob::MAX_BATCH) {
-            let mut outcomes = foreseen(state.as_ref(), queue, ids).await?;
-            if self.write.write {
-                let were_dead: Vec<bool> = outcomes.iter().map(|(foreseen, _)| *foreseen == "would_replay").collect();
-                let replayed = replay(state.as_ref(), queue, ids, |index| were_dead[index]).await?;
-                outcomes = replayed.into_iter().map(outcome).collect();
-            }
+            let outcomes = if self.write.write {
+                state.replay(queue, ids).await?.into_iter().map(outcome).collect()
+            } else {
+                foreseen(state.as_ref(), queue, ids).await?
+            };
             let row = |(id, (outcome, held_by))| ReplayRow { queue, id, outcome, held_by, written: self.write.write };
             let rows: Vec<_> = ids.iter().zip(outcomes).map(row).collect();
             is_complete &= rows.iter().all(|row| matches!(row.outcome, "replayed" | "would_replay"));
@@ -164,7 +163,7 @@ async fn replay_all(
             let page = state.list(&row.queue, JobState::Dead, request).await?;
             let ids: Vec<JobId> = page.items.into_iter().map(|job| job.id).collect();
             if !ids.is_empty() {
-                replay(state, &row.queue, &ids, |_| true).await?.iter().for_each(|replayed| row.count(replayed));
+                state.replay(&row.queue, &ids).await?.iter().for_each(|replayed| row.count(replayed));
             }
             progress.add(ids.len());
             left = left.saturating_sub(ids.len() as u64);
@@ -175,28 +174,6 @@ async fn replay_all(
         }
     }
     Ok(true)
-}
-
-/// Replays dead jobs. If a reply is lost, the link repeats the call, whose answer is "not dead": a job that was dead before and is alive
-/// was replayed.
-async fn replay(
-    state: &dyn StateRole,
-    queue: &QueueName,
-    ids: &[JobId],
-    was_dead: impl Fn(usize) -> bool,
-) -> Result<Vec<Replayed>, Failure> {
-    let mut outcomes = state.replay(queue, ids).await?;
-    for (index, outcome) in outcomes.iter_mut().enumerate() {
-        let may_be_replayed = *outcome == Replayed::NotDead && was_dead(index);
-        if may_be_replayed && state.get(queue, &ids[index]).await?.is_some_and(is_alive) {
-            *outcome = Replayed::Replayed;
-        }
-    }
-    Ok(outcomes)
-}
-
-fn is_alive(job: JobInfo) -> bool {
-    matches!(job.state, JobState::Ready | JobState::Scheduled | JobState::Running | JobState::Completed)
 }
 
 fn outcome(replayed: Replayed) -> (&'static str, Option<JobId>) {

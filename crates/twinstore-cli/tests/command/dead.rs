@@ -83,7 +83,7 @@ async fn a_replay_shows_its_progress_on_a_terminal() {
     assert!(exit.stdout.contains("REPLAYED"), "{exit:?}");
 }
 
-/// The link repeats the call, and the store answers that the jobs are not dead.
+/// The link repeats the call, and the store returns what the first copy has done.
 #[tokio::test]
 async fn a_replay_whose_reply_is_lost_counts_the_jobs_that_are_ready_again() {
     let fixture = Fixture::start().await;
