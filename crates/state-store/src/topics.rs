@@ -101,9 +101,9 @@ impl TopicCalls {
 /// `append` is one script for each partition, `read`, `acknowledge` and `release` one script, in one round trip; concurrent calls of
 /// one operation with the same durability are coalesced. The events of a coalesced `read` have about 1 MiB together; a call that got none
 /// because of that is sent again alone. `seek`, `inspect` and `remove_group` are one script for each partition.
-/// The first use of a topic takes one round trip more, which reads its configuration. An `acknowledge` that finds a bound exceeded takes two
-/// more: it reads the configuration again, which another process may have changed, and removes events. Only `append` is refused if the server's memory
-/// is full; `acknowledge` removes what the topic need not retain, so consumers drain such a server.
+/// The first use of a topic takes one round trip more, which reads its configuration. An `acknowledge` that finds a bound exceeded takes
+/// two more: it reads the configuration again, which another process may have changed, and removes events. Only `append` is refused if
+/// the server's memory is full; `acknowledge` removes what the topic need not retain, so consumers drain such a server.
 #[async_trait]
 impl Topics for StateStore {
     async fn declare(&self, topic: &TopicName, config: &TopicConfig) -> Result<TopicConfig> {

@@ -77,7 +77,7 @@ async fn no_more_jobs_are_leased_than_handlers(names: &[&str], partitions: u16, 
     let (running, handlers) = worker(&store, names, concurrency);
     let queues: Vec<_> = names.iter().map(|name| QueueName::new(*name).unwrap()).collect();
     let (mut longest, mut begun, most) = (Duration::ZERO, 0, concurrency as u64);
-    let mut was_saturated = false;
+    let mut passed_on = 0;
     for round in 0..150_usize {
         // At another time after the last job in each round.
         let pause = Duration::from_micros(spread(round) % 3000);
@@ -102,13 +102,13 @@ async fn no_more_jobs_are_leased_than_handlers(names: &[&str], partitions: u16, 
         begun += most + 1;
         wait_until("the last one begins", DEADLINE, async || handlers.begun.load(Ordering::SeqCst) == begun).await;
         longest = longest.max(freed.elapsed());
-        was_saturated |= began.elapsed() >= SATURATED;
+        passed_on += began.elapsed().as_millis() / SATURATED.as_millis();
         handlers.gate.add_permits(concurrency);
         wait_until("settled", DEADLINE, async || leased(&server).await == 0).await;
     }
     assert!(longest < SOON, "a job waited for {longest:?} for a free handler");
     let released = running.handle.stats().released;
-    assert!(released == 0 || was_saturated, "jobs were given back: {released}");
+    assert!(u128::from(released) <= passed_on, "{released} jobs were given back, and {passed_on} may have been passed on");
     running.shutdown().await;
 }
 

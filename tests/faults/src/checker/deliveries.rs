@@ -26,7 +26,7 @@ pub(super) fn arriving_again<'a>(history: &'a History, jobs: &Jobs<'a>) -> Vec<&
     all(history).filter(is_undone).collect()
 }
 
-/// If the reply to the settlement of an entry is lost and the entry is gone, it counts as delivered, whoever has removed it. So a
+/// If the reply to the settlement of an entry is lost and the entry is gone, it counts as delivered, also if another process removed it. So a
 /// delivery that lasts until a holder with a newer fence delivers the entry may not have removed it.
 pub(super) fn admit_removals_by_others(job: &mut Job<'_>) {
     let newer = |settlement: &Settlement<'_>| {
