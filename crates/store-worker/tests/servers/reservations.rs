@@ -108,7 +108,10 @@ async fn no_more_jobs_are_leased_than_handlers(names: &[&str], partitions: u16, 
     }
     assert!(longest < SOON, "a job waited for {longest:?} for a free handler");
     let released = running.handle.stats().released;
-    assert!(u128::from(released) <= passed_on, "{released} jobs were given back, and {passed_on} may have been passed on");
+    assert!(
+        u128::from(released) <= passed_on,
+        "{released} jobs were given back, and {passed_on} may have been passed on"
+    );
     running.shutdown().await;
 }
 
