@@ -1,9 +1,10 @@
 //! Publish and subscribe on one connection.
 //!
 //! The library completes `SUBSCRIBE`, `UNSUBSCRIBE` and `SUNSUBSCRIBE` before the server replies, and drops the server's
-//! confirmation or refusal. So a `PING` follows: the server replies in order, and a refusal arrives as the reply to the `PING`. Then
-//! the replies of the connection no longer match its commands, and the caller must close it. For `SSUBSCRIBE` the library waits for
-//! the server's reply. But it drops the server's message that a sharded channel was unsubscribed because its slot has moved.
+//! confirmation or refusal. So a `PING` is sent with each `SUBSCRIBE`, and after the others, which no server refuses: the server
+//! replies in order, and a refusal arrives as the reply to the `PING`. Then the replies of the connection no longer match its
+//! commands, and the caller must close it. For `SSUBSCRIBE` the library waits for the server's reply. But it drops the server's
+//! message that a sharded channel was unsubscribed because its slot has moved.
 //!
 //! The library never waits for a receiver: if one falls behind by more than [`BUFFERED`] messages, the oldest are dropped.
 
@@ -47,9 +48,10 @@ impl Wire {
 
     /// Subscribes to a channel and waits up to `within` for the server's confirmation.
     pub(crate) async fn subscribe(&self, channel: &str, within: Duration) -> Result<(), Failure> {
-        let sent = self.client.subscribe(channel).await;
+        // Both are queued at once: the library drops a refusal that arrives before the `PING` is queued.
+        let (sent, confirmed) = tokio::join!(biased; self.client.subscribe(channel), self.confirm(within));
         sent.map_err(|error| failure::of_library(&error, During::Sending))?;
-        self.confirm(within).await
+        confirmed
     }
 
     /// Unsubscribes from a channel and waits up to `within` for the server's confirmation.

@@ -335,3 +335,21 @@ async fn a_wait_can_be_given_up_and_begun_again() {
         assert_eq!(next(&mut subscription).await, message(&text));
     }
 }
+
+/// The client library drops a refusal that arrives before the next command is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_subscription_that_is_refused_is_never_confirmed() {
+    let server = RedisServer::builder().acl_user("app", "p", "~* resetchannels +@all").start().await.unwrap();
+    let url = server.url(None).replace("redis://", "redis://app:p@");
+    let mut subscribing = tokio::task::JoinSet::new();
+    for _ in 0..200 {
+        let url = url.clone();
+        subscribing.spawn(async move {
+            let link = Link::connect(config(&url)).await.unwrap();
+            let mut heard = hear(&link, Channel::plain("c"));
+            tokio::time::timeout(Duration::from_secs(2), heard.next()).await
+        });
+    }
+    let confirmed = subscribing.join_all().await.into_iter().filter(Result::is_ok).count();
+    assert_eq!(confirmed, 0);
+}
