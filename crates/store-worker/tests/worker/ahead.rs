@@ -12,6 +12,11 @@ const LEASE: Duration = Duration::from_secs(6);
 
 /// A worker of two handlers, both at work, with one job claimed ahead, its id, and two more that are ready.
 async fn one_ahead() -> (Fixture, Running, Turnstile, JobId) {
+    one_ahead_after(0).await
+}
+
+/// The same; the claim of the job ahead is answered after so many renewals of an earlier job.
+async fn one_ahead_after(renewals: usize) -> (Fixture, Running, Turnstile, JobId) {
     let fixture = Fixture::new();
     let gates = [Turnstile::new(), Turnstile::new(), Turnstile::new()];
     let handler = {
@@ -34,6 +39,7 @@ async fn one_ahead() -> (Fixture, Running, Turnstile, JobId) {
     fixture.store.hold(Op::QueueClaim);
     first.open();
     eventually("a claim is under way", async || fixture.store.count(Op::QueueClaim) == 2).await;
+    eventually("renewed", async || fixture.store.count(Op::QueueExtend) >= renewals).await;
     second.open();
     eventually("both are done", async || worker.handle.stats().completed == 2).await;
     let mut ids = Vec::new();
@@ -69,7 +75,9 @@ async fn they_begin_when_a_handler_is_free() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_cancelled_without_having_begun() {
-    let (fixture, worker, gate, ahead) = one_ahead().await;
+    // Its lease began with the claim. The next renewal is therefore due before the job has waited for a third of the lease, after
+    // which it would be given back.
+    let (fixture, worker, gate, ahead) = one_ahead_after(1).await;
     fixture.state.cancel(&fixture.queue, &ahead).await.unwrap();
     eventually("cancelled", async || worker.handle.stats().cancelled == 1).await;
     gate.open();
