@@ -17,8 +17,8 @@ pub(super) fn check(files: &[TextFile], violations: &mut Vec<String>) {
             (!name.contains('/')).then(|| (name.to_owned(), code_of(&file.text)))
         };
         let modules: BTreeMap<String, String> = files.iter().filter_map(module).collect();
-        if let Some(circle) = circle(&graph(&modules)) {
-            violations.push(format!("{folder}: files depend on each other in a circle: {}", circle.join(" -> ")));
+        if let Some(cycle) = cycle(&graph(&modules)) {
+            violations.push(format!("{folder}: files depend on each other in a cycle: {}", cycle.join(" -> ")));
         }
     }
 }
@@ -95,8 +95,8 @@ fn calls(code: &str, method: &str) -> bool {
     })
 }
 
-/// A circle, with its first module at both ends.
-fn circle(graph: &Graph<'_>) -> Option<Vec<String>> {
+/// A cycle, with its first module at both ends.
+fn cycle(graph: &Graph<'_>) -> Option<Vec<String>> {
     // Removes again and again what depends on nothing that is left.
     let mut left = graph.clone();
     while let Some(free) = left.iter().find(|(_, used)| used.iter().all(|used| !left.contains_key(used))) {
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_imports_is_reported_with_its_files() {
+    fn a_cycle_of_imports_is_reported_with_its_files() {
         for import in ["use super::settling::Note;", "use super::{\n    gate,\n    settling::Note,\n};"] {
             let found = found(&[
                 ("gate", import),
@@ -151,12 +151,12 @@ mod tests {
                 ("work", "use super::gate::Gate;\n"),
             ]);
             assert_eq!(found.len(), 1, "{import}");
-            assert!(found[0].ends_with("in a circle: gate -> settling -> work -> gate"), "{found:?}");
+            assert!(found[0].ends_with("in a cycle: gate -> settling -> work -> gate"), "{found:?}");
         }
     }
 
     #[test]
-    fn a_circle_of_methods_is_reported() {
+    fn a_cycle_of_methods_is_reported() {
         let found = found(&[
             ("leasing", "impl Work {\n    fn stop(&mut self) {\n        self\n            .give_back();\n    }\n}\n"),
             ("settling", "impl Work {\n    pub(super) fn give_back(&mut self) { self.stop(); }\n}\n"),
