@@ -15,6 +15,7 @@
 //! - [`Program`] runs a binary with exactly the environment that it is given.
 //! - [`wait_until`] waits for a condition. Tests do not sleep.
 //! - [`CountingAllocator`] counts what a test allocates.
+//! - [`open_call_sites`] lets a test capture what its thread logs.
 //! - [`golden`] compares the data of a server with a file, and loads it.
 //! - [`lua`] checks scripts without a server: names, needs, lengths.
 //!
@@ -36,6 +37,7 @@
 //! ```
 
 mod allocations;
+mod call_sites;
 mod certificates;
 mod cluster;
 pub mod golden;
@@ -55,6 +57,7 @@ mod topology;
 mod wait;
 
 pub use allocations::{Allocated, CountingAllocator};
+pub use call_sites::open_call_sites;
 pub use cluster::{Cluster, ClusterBuilder, SlotMigration};
 pub use kvrocks::KvrocksProxy;
 pub use port::free_port;

@@ -98,6 +98,7 @@ async fn no_public_type_prints_a_secret() {
 async fn no_log_shows_a_password_a_key_or_a_value() {
     let server = RedisServer::builder().password("canary-password").start().await.unwrap();
     let proxy = FaultProxy::start(server.address()).await.unwrap();
+    testkit::open_call_sites();
     let path = server.dir().join("of-the-test.log");
     let file = Arc::new(File::create(&path).unwrap());
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(file);

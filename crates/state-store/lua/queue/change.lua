@@ -11,7 +11,6 @@
 -- needs: NO_FENCE, extract, find, flush, forget, holder_of, moved, publish, salt, stay, take_out
 -- needs: unique_of, wake, with_flag
 local reply, changed, keys = { 'changed' }, {}, {}
-
 -- What a job becomes, or nil.
 local changes = {
   cancel = function(job)

@@ -8,6 +8,7 @@ mod commits;
 mod crashes;
 mod deliveries;
 mod failed_partitions;
+mod fast_paths;
 mod hand_over;
 mod hand_over_crashes;
 mod hand_over_limits;

@@ -165,6 +165,7 @@ impl io::Write for Log {
 /// Rigatoni reads the position of a collection and starts at its end.
 #[tokio::test]
 async fn a_pipeline_of_a_collection_that_does_not_stand_by_is_warned() {
+    testkit::open_call_sites();
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();

@@ -9,6 +9,7 @@ use crate::{CANARY, assert_errors, cache, environment_with, state};
 
 /// The log of `call` on this thread at every level, including that of libraries.
 async fn logged<T>(server: &RedisServer, call: impl Future<Output = T>) -> (T, String) {
+    testkit::open_call_sites();
     let path = server.dir().join("of-the-test.log");
     let file = Arc::new(File::create(&path).unwrap());
     let log = tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_ansi(false).with_writer(file);

@@ -77,6 +77,7 @@ async fn a_handler_that_blocks_after_its_job_was_cancelled_is_reported() {
 
 #[test]
 fn a_handler_that_blocks_is_logged_once() {
+    testkit::open_call_sites();
     let captured = Captured::default();
     let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(captured.clone()));
     let capture = move || std::mem::forget(tracing::dispatcher::set_default(&dispatch));

@@ -57,6 +57,7 @@ pub(crate) struct Captured(Arc<Mutex<Kept>>);
 impl Captured {
     /// Captures what this thread logs until the guard is dropped.
     pub(crate) fn begin() -> (Self, DefaultGuard) {
+        testkit::open_call_sites();
         let captured = Self::default();
         (captured.clone(), tracing_subscriber::registry().with(captured).set_default())
     }
