@@ -293,8 +293,9 @@ impl LinkConfig {
         self
     }
 
-    /// How to reach the sentinels of the URL.
-    pub(crate) fn of_sentinels(&self) -> Self {
+    /// How to reach the sentinels of the URL: with their user, password and certificates, for [`Probe::open_at`](crate::Probe::open_at).
+    #[must_use]
+    pub fn of_sentinels(&self) -> Self {
         let mut config = self.clone();
         config.is_of_sentinels = true;
         config.url = config.url.of_sentinels();

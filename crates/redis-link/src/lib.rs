@@ -69,7 +69,8 @@ pub use config::{LinkConfig, TlsFile, TlsFileProblem, TlsFiles};
 pub use link::{Channel, Event, Link, LossReports, Subscription};
 pub use password_file::{PasswordFileError, read_password_file};
 pub use probe::{
-    ClusterInfo, ClusterNode, Fact, NumberClaim, Owner, Probe, ServerInfo, ServerSettings, UserInfo, version_of,
+    ClusterInfo, ClusterNode, Fact, NumberClaim, Owner, Probe, SentinelGroup, ServerInfo, ServerSettings, UserInfo,
+    version_of,
 };
 pub use reply::{Answer, Reply, ReplyReader};
 pub use script::Script;

@@ -25,6 +25,7 @@ pub use cluster::{ClusterInfo, ClusterNode};
 pub use info::{ServerInfo, version_of};
 pub use owner::{NumberClaim, Owner};
 pub use permissions::UserInfo;
+pub use quorum::SentinelGroup;
 
 /// How many databases one pipeline searches.
 const DATABASES_AT_ONCE: usize = 64;

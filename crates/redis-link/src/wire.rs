@@ -203,8 +203,8 @@ impl Wire {
         // open.
         match tokio::time::timeout(config.connect_timeout, tokio::spawn(opening.open())).await {
             Ok(Ok(opened)) => opened,
-            Ok(Err(_)) => Err(Failure::NotSent("the connection attempt was given up")),
-            Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out")),
+            Ok(Err(_)) => Err(Failure::NotSent("the connection attempt was given up".into())),
+            Err(_) => Err(Failure::NotSent("the server did not answer within the connect time-out".into())),
         }
     }
 

@@ -80,7 +80,7 @@ codes! {
     /// The URL names another topology than the servers report.
     TopologyMismatch = "topology-mismatch", Error,
         "Calls would not find the keys of other nodes, or would not follow a failover.",
-        "Write redis:// or rediss:// for one server, redis-sentinel:// or rediss-sentinel:// with the name of the service for sentinels, redis-cluster:// or rediss-cluster:// for the nodes of a cluster, and kvrocks:// or kvrockss:// for a Kvrocks server.";
+        "Write redis:// or rediss:// for one server, redis-sentinel:// or rediss-sentinel:// with the name of the service for sentinels, redis-cluster:// or rediss-cluster:// for the nodes of a cluster, and kvrocks:// or kvrockss:// for a Kvrocks server. Name only hosts of one primary with its replicas, of one group of sentinels, or of one cluster.";
     /// Slots of the cluster belong to no node, or to one that has failed.
     ClusterSlotsUncovered = "cluster-slots-uncovered", Error,
         "Calls on keys of these slots fail. With the setting cluster-require-full-coverage, all calls fail.",

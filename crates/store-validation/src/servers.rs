@@ -7,6 +7,7 @@ mod clock;
 mod databases;
 mod deadline;
 mod engine;
+mod groups;
 mod hosts;
 mod identity;
 mod marks;
@@ -54,9 +55,12 @@ pub(crate) async fn check(draft: &Draft, deadline: Deadline) -> (Vec<Finding>, I
         Some(connection) => Box::pin(visit::visit(draft, connection, deadline)).await,
         None => Visited::default(),
     };
-    let (mut cache, mut state) = tokio::join!(visit(Role::Cache), visit(Role::State));
+    let group = async |role: Role| groups::check(draft, reachable(role)?).await;
+    let (mut cache, mut state, of_cache, of_state) =
+        tokio::join!(visit(Role::Cache), visit(Role::State), group(Role::Cache), group(Role::State));
     let mut findings = std::mem::take(&mut cache.findings);
     findings.append(&mut state.findings);
+    findings.extend(of_cache.into_iter().chain(of_state));
     findings.extend(same_instance::check(draft, &cache, &state, deadline).await);
     let state_visit = state.visit.as_ref().filter(|visit| !visit.is_down());
     let owners = owner::check(draft, cache.visit.as_ref(), state_visit);

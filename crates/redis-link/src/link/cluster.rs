@@ -106,7 +106,7 @@ impl Cluster {
         }
         if nodes.is_empty() {
             let failure = refused.pop().map(|(_, failure)| failure);
-            return Err(failure.unwrap_or(Failure::NotSent("the cluster has no node with slots")));
+            return Err(failure.unwrap_or(Failure::NotSent("the cluster has no node with slots".into())));
         }
         let mut members = Members { nodes, ..Members::default() };
         members.apply(config, &report);
@@ -128,7 +128,7 @@ impl Cluster {
                 let (_, node) = self.owner(slot)?;
                 if node.is_refusing() {
                     self.shared.stale.notify_one();
-                    return Err(Failure::NotSent("the cluster is down"));
+                    return Err(Failure::NotSent("the cluster is down".into()));
                 }
                 Ok(node)
             }
@@ -146,7 +146,7 @@ impl Cluster {
 
     fn lacking(&self) -> Failure {
         self.shared.stale.notify_one();
-        Failure::NotSent("no node of the cluster has the slot of the key")
+        Failure::NotSent("no node of the cluster has the slot of the key".into())
     }
 
     /// Identifies the division of the slots into parts, whichever node has each part; `None` if a slot has no node.

@@ -168,7 +168,7 @@ async fn on_connection(
         }
         return Ok((written?, reached));
     }
-    Err(Failure::NotSent("the server keeps forgetting the script"))
+    Err(Failure::NotSent("the server keeps forgetting the script".into()))
 }
 
 async fn replicated(

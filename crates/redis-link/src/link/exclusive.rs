@@ -46,7 +46,7 @@ impl Exclusive {
     /// the connect time-out.
     pub(crate) async fn take(self: &Arc<Self>, patience: Duration) -> Result<Held, Failure> {
         let permit = tokio::time::timeout(patience, Arc::clone(&self.permits).acquire_owned()).await;
-        let permit = permit.map_err(|_| Failure::NotSent("too many calls hold a connection of their own"))?;
+        let permit = permit.map_err(|_| Failure::NotSent("too many calls hold a connection of their own".into()))?;
         let permit = permit.map_err(|_| Failure::Withheld("the link is closed"))?;
         let idle = self.take_idle();
         let mut solo = match idle {

@@ -61,7 +61,9 @@ impl Node {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let count = self.connections.len();
         let mut in_turn = (0..count).map(|step| &self.connections[turn.wrapping_add(step) % count]);
-        in_turn.find(|connection| connection.is_usable()).ok_or(Failure::NotSent("no connection to the server is up"))
+        in_turn
+            .find(|connection| connection.is_usable())
+            .ok_or(Failure::NotSent("no connection to the server is up".into()))
     }
 
     /// The capabilities of the server; `None` until a connection was open.

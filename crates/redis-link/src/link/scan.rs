@@ -136,7 +136,7 @@ impl Place {
         if self.cursor != FIRST {
             return Ok(Some(self));
         }
-        let uncovered = Failure::NotSent(UNCOVERED);
+        let uncovered = Failure::NotSent(UNCOVERED.into());
         let node = match cluster.first_slot_behind(at.slot) {
             Some(_) if cluster.division().is_none() => return Err(uncovered),
             Some(slot) => NodePlace { division: at.division, slot },

@@ -106,7 +106,7 @@ impl Upstream {
     ) -> Result<T, Failure> {
         tokio::select! {
             opened = opening => opened,
-            () = self.left(endpoint) => Err(Failure::NotSent("another server has become the primary")),
+            () = self.left(endpoint) => Err(Failure::NotSent("another server has become the primary".into())),
         }
     }
 
@@ -137,7 +137,7 @@ impl Upstream {
         let is_checked = matches!(self, Self::Primary(_) | Self::AnyPrimary(_));
         let checked = match opened {
             Ok((wire, driver)) if !is_checked || is_primary(&wire, patience).await => Ok((wire, driver)),
-            Ok(_) => Err(Failure::NotSent("the server is no longer a primary")),
+            Ok(_) => Err(Failure::NotSent("the server is no longer a primary".into())),
             Err(failure) => Err(failure),
         };
         let (wire, driver) = checked.inspect_err(|_| self.doubt())?;

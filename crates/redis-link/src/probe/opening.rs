@@ -90,7 +90,7 @@ impl Probe {
         requests: impl IntoIterator<Item = Request<'r>>,
     ) -> std::result::Result<Reply, Failure> {
         if !opened.is_usable() {
-            return Err(Failure::NotSent("the server has closed the connection"));
+            return Err(Failure::NotSent("the server has closed the connection".into()));
         }
         opened.wire.send_last(requests.into_iter().collect(), self.patience).await
     }
@@ -126,7 +126,7 @@ async fn first_of(config: &LinkConfig, endpoints: Vec<Endpoint>) -> std::result:
             }
         });
     }
-    let mut failed = Failure::NotSent("no node of the cluster can be reached");
+    let mut failed = Failure::NotSent("no node of the cluster can be reached".into());
     while let Some(opened) = opening.join_next().await {
         match opened {
             Ok(Ok(opened)) => return Ok(opened),

@@ -31,7 +31,7 @@ impl Credentials {
             Some(path) => match tokio::task::spawn_blocking(move || read_password_file(&path)).await {
                 Ok(Ok(password)) => Some(password),
                 Ok(Err(error)) => return Err(Failure::Unauthenticated(format!("the password file {error}").into())),
-                Err(_) => return Err(Failure::NotSent("the runtime shuts down")),
+                Err(_) => return Err(Failure::NotSent("the runtime shuts down".into())),
             },
             None => config.effective_password().cloned(),
         };

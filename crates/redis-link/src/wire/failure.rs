@@ -24,7 +24,7 @@ const CLUSTER_DOWN: &str = "the cluster is down or does not serve a slot, and th
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// It was not written to any connection. Another attempt may succeed.
-    NotSent(&'static str),
+    NotSent(Cow<'static, str>),
     /// The link decided not to send it. Another attempt would not change that.
     Withheld(&'static str),
     /// The server refused to run a copy that reached it after its deadline.
@@ -51,10 +51,10 @@ impl Failure {
     pub(crate) const LOST: Self = Failure::Lost(LOST);
 
     /// The call timed out, or its connection ended, before it was sent.
-    pub(crate) const UNSENT: Self = Failure::NotSent(UNSENT);
+    pub(crate) const UNSENT: Self = Failure::NotSent(Cow::Borrowed(UNSENT));
 
     /// There is no connection to send it on.
-    pub(crate) const DOWN: Self = Failure::NotSent("the connection is down");
+    pub(crate) const DOWN: Self = Failure::NotSent(Cow::Borrowed("the connection is down"));
 
     /// Whether the server does not know the script.
     pub(crate) fn is_unknown_script(&self) -> bool {
@@ -166,7 +166,7 @@ impl Failure {
     /// The failure of a call of which only the preparation was sent: it was not executed, even if a reply was lost.
     pub(crate) fn before_the_call(self) -> Self {
         match self {
-            Failure::Lost(detail) => Failure::NotSent(detail),
+            Failure::Lost(detail) => Failure::NotSent(detail.into()),
             other => other,
         }
     }
@@ -174,7 +174,8 @@ impl Failure {
     /// The error for the caller; `what` is the command or script.
     pub(crate) fn into_error(self, op: Op, what: &str) -> Error {
         match self {
-            Failure::NotSent(detail) | Failure::Withheld(detail) => Error::unavailable(op, detail),
+            Failure::NotSent(detail) => Error::unavailable(op, detail),
+            Failure::Withheld(detail) => Error::unavailable(op, detail),
             Failure::Late => Error::unavailable(op, "the request reached the server after its time-out"),
             Failure::Lost(detail) => Error::indeterminate(op, detail),
             Failure::InvalidArgument(detail) => Error::invalid_argument(op, detail),

@@ -64,7 +64,7 @@ impl Opening {
         // The library reports a connection that was closed meanwhile as connected.
         let (greeting, capabilities) = tokio::select! {
             greeted = self.greet(&wire) => greeted.map_err(Failure::before_the_call)?,
-           () = driver.finished() => return Err(Failure::NotSent("the server closed the connection immediately")),
+           () = driver.finished() => return Err(Failure::NotSent("the server closed the connection immediately".into())),
         };
         wire.greeting = greeting.map(Arc::new);
         if let Some(capabilities) = capabilities {

@@ -228,3 +228,13 @@ async fn nodes_without_a_name_are_found() {
         eventually("the call reaches the new node", async || count(&link, "counter").await.is_ok()).await;
     }
 }
+
+/// Without the refusal, calls would go to the cluster with the higher epoch.
+#[tokio::test]
+async fn a_url_that_names_nodes_of_two_clusters_is_refused() {
+    let (one, two) = (RedisServer::builder().cluster().start(), RedisServer::builder().cluster().start());
+    let (one, two) = (one.await.unwrap(), two.await.unwrap());
+    let error = Link::connect(config(&url_of(&[one.address(), two.address()]))).await.unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { .. }) && error.detail().contains("two clusters"), "{error}");
+    assert!([&one, &two].iter().all(|node| error.detail().contains(&node.address().to_string())), "{error}");
+}

@@ -69,7 +69,9 @@ async fn two_primaries_are_refused() {
     let one = RedisServer::builder().start().await.unwrap();
     let two = RedisServer::builder().start().await.unwrap();
     let error = Link::connect(config(&format!("redis://{},{}", two.address(), one.address()))).await.unwrap_err();
-    assert!(matches!(&error, Error::Unavailable { .. }) && error.detail().contains("two of the servers"), "{error:?}");
+    let detail = error.detail();
+    assert!(matches!(&error, Error::Unavailable { .. }) && detail.contains("two of the servers"), "{error:?}");
+    assert!([&one, &two].iter().all(|server| detail.contains(&server.address().to_string())), "{error:?}");
 }
 
 /// A server keeps its subscribers when it becomes a replica.

@@ -1,4 +1,5 @@
-//! A URL with several hosts: the servers report their topology.
+//! A URL with several hosts: the servers report their topology. Whether nodes are of one cluster, and sentinels of one group, is checked
+//! afterwards, as for a URL that names the topology (`groups.rs`).
 
 use std::collections::BTreeSet;
 

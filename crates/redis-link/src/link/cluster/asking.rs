@@ -15,24 +15,26 @@ use crate::{Endpoint, LinkConfig, Reply};
 /// How long the other nodes have after the first has answered.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// The newest report of several nodes about the cluster of these ids. Ignores reports that come much later than the first.
+/// The newest report of several nodes about the cluster of these ids. Ignores reports that come much later than the first. Without ids,
+/// fails if two of them are about different clusters.
 pub(super) async fn newest(
     mut asking: JoinSet<Result<Report, Failure>>,
     ids: &HashSet<String>,
 ) -> Result<Report, Failure> {
-    let (mut newest, mut failed): (Option<Report>, _) = (None, Failure::NotSent("no node of the cluster has slots"));
+    let (mut newest, mut failed): (Option<Report>, _) =
+        (None, Failure::NotSent("no node of the cluster has slots".into()));
     loop {
         let next = match &newest {
             None => asking.join_next().await,
             Some(_) => tokio::time::timeout(GRACE, asking.join_next()).await.unwrap_or(None),
         };
         match next {
-            Some(Ok(Ok(report))) => {
-                let is_newest = newest.as_ref().is_none_or(|newest| report.standing() > newest.standing());
-                if is_newest && report.is_of(ids) && !report.primaries().is_empty() {
-                    newest = Some(report);
-                }
-            }
+            Some(Ok(Ok(report))) if !report.is_of(ids) || report.primaries().is_empty() => {}
+            Some(Ok(Ok(report))) => match &newest {
+                Some(other) if ids.is_empty() && !report.is_of(other.ids()) => return Err(of_two(other, &report)),
+                Some(other) if report.standing() <= other.standing() => {}
+                _ => newest = Some(report),
+            },
             Some(Ok(Err(failure))) => failed = failure,
             Some(Err(_)) => {}
             None => return newest.ok_or(failed),
@@ -40,7 +42,13 @@ pub(super) async fn newest(
     }
 }
 
-/// The newest report of the nodes that the URL names.
+fn of_two(one: &Report, other: &Report) -> Failure {
+    let primaries = |report: &Report| report.primaries().iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let (one, other) = (primaries(one), primaries(other));
+    Failure::InvalidArgument(format!("the URL names nodes of two clusters: that of {one}, and that of {other}").into())
+}
+
+/// The newest report of the nodes that the URL names. Fails if they are nodes of different clusters.
 pub(super) async fn first_report(config: &LinkConfig, seeds: &[Endpoint]) -> Result<Report, Failure> {
     let mut asking = JoinSet::new();
     for seed in seeds {

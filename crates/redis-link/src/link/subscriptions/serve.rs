@@ -219,7 +219,7 @@ async fn check_role(wire: &Wire, is_suspect: bool, patience: Duration) -> Result
     match wire.is_primary_now(patience).await? {
         Some(true) => Ok(()),
         None if !is_suspect => Ok(()),
-        _ => Err(Failure::NotSent("the server is no longer the primary")),
+        _ => Err(Failure::NotSent("the server is no longer the primary".into())),
     }
 }
 

@@ -16,6 +16,7 @@ use crate::{Arg, Endpoint, LinkConfig, Reply};
 const GRACE: Duration = Duration::from_millis(200);
 /// How often the servers are asked without a reason.
 const ASKED_EVERY: Duration = Duration::from_secs(10);
+const RIVALS: &str = "two of the servers report that they are primaries, and neither has replaced the other";
 
 pub(crate) struct Hosts {
     shared: Arc<Shared>,
@@ -77,7 +78,7 @@ impl Hosts {
                 Ok::<_, Failure>(is_primary(&wire, config.connect_timeout).await.then_some((host, wire, driver)))
             });
         }
-        let (mut found, mut failed) = (Vec::new(), Failure::NotSent("none of the servers is a primary"));
+        let (mut found, mut failed) = (Vec::new(), Failure::NotSent("none of the servers is a primary".into()));
         loop {
             let next = match found.as_slice() {
                 [] => asking.join_next().await,
@@ -98,7 +99,8 @@ impl Hosts {
             };
             primaries.push(Primary { endpoint: endpoint.clone(), streams });
         }
-        let primary = newest(&primaries)?.ok_or(failed.before_the_call())?;
+        let rivals = |rivals| Failure::NotSent(format!("{RIVALS}: {rivals}").into());
+        let primary = newest(&primaries).map_err(rivals)?.ok_or(failed.before_the_call())?;
         self.shared.found(primary);
         Ok(primary.endpoint.clone())
     }
@@ -126,9 +128,7 @@ impl Shared {
             match newest(&primaries) {
                 Ok(Some(primary)) if has_answered => self.found(primary),
                 Ok(_) => {}
-                Err(_) => tracing::warn!(
-                    "several of the servers report that they are primaries, and none has replaced the others"
-                ),
+                Err(rivals) => tracing::warn!("{RIVALS}: {rivals}"),
             }
         }
     }
@@ -167,17 +167,19 @@ impl Shared {
     }
 }
 
-/// The only primary, or the one that has replaced the others: it was promoted while it received the stream of another one.
-fn newest(primaries: &[Primary]) -> Result<Option<&Primary>, Failure> {
+/// The only primary, or the one that has replaced the others: it was promoted while it received the stream of another one. Fails with
+/// the addresses of those of which none has replaced the others.
+fn newest(primaries: &[Primary]) -> Result<Option<&Primary>, String> {
     let is_replaced = |one: &&Primary| {
         let Some((stream, _)) = &one.streams else { return false };
         let replaces = |other: &Primary| matches!(&other.streams, Some((_, Some(earlier))) if earlier == stream);
         primaries.iter().any(replaces)
     };
-    let mut left = primaries.iter().filter(|one| !is_replaced(one));
-    match (left.next(), left.next()) {
-        (Some(_), Some(_)) => Err(Failure::NotSent("two of the servers report that they are primaries")),
-        (newest, _) => Ok(newest),
+    let left: Vec<_> = primaries.iter().filter(|one| !is_replaced(one)).collect();
+    match left.as_slice() {
+        [] => Ok(None),
+        [newest] => Ok(Some(newest)),
+        rivals => Err(rivals.iter().map(|rival| rival.endpoint.to_string()).collect::<Vec<_>>().join(", ")),
     }
 }
 
@@ -213,7 +215,7 @@ mod tests {
         }
         let restarted = primary(1, "d4", "a1");
         for unrelated in [[first.clone(), third], [restarted, second.clone()], [alone, second]] {
-            assert!(newest(&unrelated).is_err(), "{unrelated:?}");
+            assert_eq!(newest(&unrelated).unwrap_err(), unrelated.map(|one| one.endpoint.to_string()).join(", "));
         }
     }
 }

@@ -106,7 +106,7 @@ impl Views {
             Some(Problem::Tls(detail)) => Some(Failure::Tls(detail.clone())),
             _ => None,
         });
-        tls.unwrap_or(Failure::NotSent("no sentinel answered"))
+        tls.unwrap_or(Failure::NotSent("no sentinel answered".into()))
     }
 
     /// A sentinel was reached. Returns whether it is to be watched: not if another address leads to it.

@@ -39,11 +39,15 @@ fn of_connecting(error: &LibraryError) -> Failure {
     }
     match error.kind() {
         LibraryKind::Tls => Failure::Tls("client and server could not agree on an encrypted connection".into()),
-        LibraryKind::IO if text.contains("ConnectionRefused") => Failure::NotSent("no server listens at that address"),
-        LibraryKind::IO if text.contains("failed to lookup") => Failure::NotSent("the name of the host is unknown"),
-        LibraryKind::IO | LibraryKind::Canceled => Failure::NotSent("the connection could not be opened"),
-        LibraryKind::Timeout => Failure::NotSent("the server did not answer within the connect time-out"),
-        LibraryKind::Protocol => Failure::NotSent("the port answers, but not with the protocol of Redis"),
+        LibraryKind::IO if text.contains("ConnectionRefused") => {
+            Failure::NotSent("no server listens at that address".into())
+        }
+        LibraryKind::IO if text.contains("failed to lookup") => {
+            Failure::NotSent("the name of the host is unknown".into())
+        }
+        LibraryKind::IO | LibraryKind::Canceled => Failure::NotSent("the connection could not be opened".into()),
+        LibraryKind::Timeout => Failure::NotSent("the server did not answer within the connect time-out".into()),
+        LibraryKind::Protocol => Failure::NotSent("the port answers, but not with the protocol of Redis".into()),
         LibraryKind::Config | LibraryKind::Url => {
             Failure::InvalidArgument("the client library does not accept the settings of the connection".into())
         }
@@ -59,7 +63,7 @@ fn of_sending(error: &LibraryError) -> Failure {
             LibraryKind::Unknown,
             "Failed to route command." | "Client is not initialized." | "Failed to send command to router.",
         ) => Failure::DOWN,
-        (LibraryKind::Backpressure, _) => Failure::NotSent("too many commands wait"),
+        (LibraryKind::Backpressure, _) => Failure::NotSent("too many commands wait".into()),
         (LibraryKind::Timeout, _) => Failure::Lost(SILENCE),
         (_, details) if details.starts_with("CLUSTERDOWN") => Failure::Lost(CLUSTER_DOWN),
         _ => Failure::Lost(LOST),
