@@ -82,7 +82,7 @@ pub struct LossReport {
     pub may_be_lost: Vec<AcknowledgedWrite>,
     /// The recent writes for which it is unknown whether the new primary has them, the oldest first. The reason: the old server
     /// restarted, there was a second change of the primary or of a slot before this process noticed the first, an earlier primary
-    /// became the primary again, or the servers report no offsets.
+    /// became the primary again, or the server does not report its replication, and all connections to it were lost.
     pub unknown: Vec<AcknowledgedWrite>,
     /// Whether older writes, of which this process has no record, may be lost, too. It records each write for 60 s, and at most
     /// the last 100,000 jobs and other writes for each server.

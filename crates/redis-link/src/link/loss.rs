@@ -31,6 +31,8 @@ use run::{Fate, Return};
 const PERIOD: Duration = Duration::from_millis(200);
 /// How long to wait for the successor of a primary that left its cluster.
 const SUCCESSION: Duration = Duration::from_secs(10);
+/// How long an old connection to a server has to answer a `PING` while a new connection answers.
+const LONGEST_PING: Duration = Duration::from_secs(1);
 /// How many reports a slow subscriber may leave unread.
 const UNREAD: usize = 64;
 
@@ -104,9 +106,25 @@ impl Losses {
         };
         let replication = Replication::parse(&next()?, &next()?);
         if replication.is_none() {
-            tracing::info!(%endpoint, "the server does not report its replication; a failover may lose writes unnoticed");
+            tracing::info!(
+                %endpoint,
+                "the server does not report its replication; after all connections to it are lost, recent writes are unknown"
+            );
+            self.end_interrupted(endpoint, begun).await;
         }
         Ok(self.found(endpoint, replication, begun))
+    }
+
+    /// Ends the run of a server that does not report its replication, if no connection from before this new one works any more: the
+    /// server may have been restarted, or another one may have its address.
+    async fn end_interrupted(&self, endpoint: &Endpoint, begun: Instant) {
+        let known = lock(&self.runs).iter().rev().find(|run| run.is(endpoint, None)).cloned();
+        if let Some(run) = known
+            && !run.is_replaced()
+            && run.has_lost_all(self.patience.min(LONGEST_PING)).await
+        {
+            run.interrupt(begun);
+        }
     }
 
     fn found(&self, endpoint: &Endpoint, replication: Option<Replication>, begun: Instant) -> Arc<ServerRun> {

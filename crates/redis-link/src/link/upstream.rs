@@ -148,9 +148,16 @@ impl Upstream {
 impl Opened {
     /// Waits until the connection has ended, or until it leads to the wrong server.
     pub(crate) async fn ended(&mut self) {
+        let interrupted = async {
+            match self.wire.run() {
+                Some(run) => run.interrupted().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = self.driver.finished() => {}
             () = self.upstream.left(&self.endpoint) => {}
+            () = interrupted => {}
         }
     }
 
@@ -161,7 +168,9 @@ impl Opened {
 
     /// Whether calls may be sent on it.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.driver.is_finished() && self.wire.is_connected() && self.upstream.leads_to(&self.endpoint)
+        let is_interrupted = self.wire.run().is_some_and(|run| run.is_interrupted());
+        let leads_there = self.upstream.leads_to(&self.endpoint) && !is_interrupted;
+        leads_there && !self.driver.is_finished() && self.wire.is_connected()
     }
 
     /// Waits until it leads to the wrong server. Does not borrow the connection.

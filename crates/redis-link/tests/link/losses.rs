@@ -323,3 +323,35 @@ async fn a_server_that_does_not_report_its_position_is_asked_once() {
     eventually("the link is back", async || write(&link, "three", Durability::Accepted).await).await;
     eventually("the server is asked again", async || refused().await >= 2 * (identified + 1)).await;
 }
+
+/// The user may not send `INFO`. So the link recognises neither a restart nor another server behind the same address.
+#[tokio::test]
+async fn without_replication_info_the_writes_before_all_connections_were_lost_are_unknown() {
+    let server = RedisServer::builder().acl_user("app", "secret", "~* &* +@all -info").start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let settings =
+        config(&server.user_url("app", "secret").replace(&server.port().to_string(), &proxy.port().to_string()));
+    let settings = settings.with_pool_size(3).with_command_timeout(Duration::from_secs(1)).with_loss_reports(true);
+    let link = Link::connect(settings).await.unwrap();
+    let (mut reports, mut reopened) = (link.loss_reports(), link.reopened());
+    let mut written = write_some(&link, "before", Durability::Accepted).await;
+
+    let clients = server.command(&["CLIENT", "LIST"]).await.unwrap();
+    let of_link = clients.as_str().unwrap().lines().find(|client| client.contains("user=app")).unwrap();
+    let id = of_link.split(' ').next().unwrap().strip_prefix("id=").unwrap();
+    server.command(&["CLIENT", "KILL", "ID", id]).await.unwrap();
+    tokio::time::timeout(DEADLINE, reopened.changed()).await.unwrap().unwrap();
+    written.extend(write_some(&link, "after", Durability::Accepted).await);
+    assert!(tokio::time::timeout(PERIODS, reports.next()).await.is_err(), "the others were not lost");
+
+    // Nothing closes the connections, as behind a virtual address that has moved.
+    proxy.half_open();
+    eventually("the link is back", async || write(&link, "moved", Durability::Accepted).await).await;
+    let report = next(&mut reports).await;
+    assert_eq!((named(&report.unknown), report.may_be_lost.len(), report.survived), (written, 0, 0));
+
+    server.kill().await;
+    server.start_again().await.unwrap();
+    eventually("the link is back", async || write(&link, "restarted", Durability::Accepted).await).await;
+    assert_eq!(named(&next(&mut reports).await.unknown), BTreeSet::from(["moved".to_owned()]));
+}

@@ -5,14 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use store_core::{AcknowledgedWrite, LossReport};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
 
 use super::lock;
 use super::moves::Move;
 use super::publishing::count;
 use super::replication::{self, Replication};
 use crate::link::receipts::{Receipt, Ring};
-use crate::wire::{Request, Wire};
+use crate::wire::{Failure, Request, Wire};
 use crate::{Arg, Endpoint};
 
 /// One run of one server, while it writes to one replication stream.
@@ -25,6 +26,9 @@ pub(crate) struct ServerRun {
     /// Whether it received another stream before: it may have replaced another server.
     pub(super) has_earlier: bool,
     wake: Arc<Notify>,
+    /// Whether all connections were lost, and the server does not report whether it was restarted meanwhile. The connections that it may
+    /// still have are closed.
+    interrupted: watch::Sender<bool>,
     pub(super) state: Mutex<State>,
 }
 
@@ -34,6 +38,8 @@ pub(super) struct State {
     pub(super) ring: Ring,
     /// Connections for reading the position.
     wires: Vec<Wire>,
+    /// Whether there has been one.
+    had_wire: bool,
     pub(super) is_sampled: bool,
     /// Whether the server may report its position. Each connection that identifies the server asks again.
     pub(super) is_reporting: bool,
@@ -89,10 +95,12 @@ impl ServerRun {
             begun,
             has_earlier: replication.is_some_and(|found| found.earlier.is_some()),
             wake: Arc::clone(wake),
+            interrupted: watch::Sender::new(false),
             state: Mutex::new(State {
                 stream: replication.map(|found| found.stream.clone()),
                 ring: Ring::default(),
                 wires: Vec::new(),
+                had_wire: false,
                 is_sampled: false,
                 is_reporting: true,
                 is_noted: false,
@@ -110,6 +118,7 @@ impl ServerRun {
         let mut state = self.lock();
         state.wires.retain(Wire::is_connected);
         state.wires.push(wire);
+        state.had_wire = true;
         if state.ring.unbounded().is_some() {
             self.wake.notify_one();
         }
@@ -121,10 +130,46 @@ impl ServerRun {
         self.lock().wires.retain(|other| !other.is_same(wire));
     }
 
+    /// Whether there were connections, and none of them answers.
+    pub(super) async fn has_lost_all(&self, patience: Duration) -> bool {
+        let (wires, had_wire) = {
+            let state = self.lock();
+            (state.wires.clone(), state.had_wire)
+        };
+        let mut asking = JoinSet::new();
+        for wire in wires.into_iter().filter(Wire::is_connected) {
+            asking.spawn(async move { wire.send(Request::new("PING", []), patience).await });
+        }
+        while let Some(answered) = asking.join_next().await {
+            if matches!(answered, Ok(Ok(_) | Err(Failure::Answered(_)))) {
+                return false;
+            }
+        }
+        had_wire
+    }
+
+    /// The outcome of its writes is unknown, and new connections belong to another run.
+    pub(super) fn interrupt(&self, begun: Instant) {
+        if !self.interrupted.send_replace(true) {
+            self.replace(Fate::Unknown, begun);
+        }
+    }
+
+    /// Whether its connections are to be closed.
+    pub(crate) fn is_interrupted(&self) -> bool {
+        *self.interrupted.borrow()
+    }
+
+    /// Waits until its connections are to be closed.
+    pub(crate) async fn interrupted(&self) {
+        // `self` holds the sender, so it is not gone.
+        let _ = self.interrupted.subscribe().wait_for(|is_interrupted| *is_interrupted).await;
+    }
+
     pub(super) fn is(&self, endpoint: &Endpoint, identity: Option<(&str, &str)>) -> bool {
         match (identity, &self.run) {
             (Some((run, stream)), Some(own)) => run == own && self.lock().stream.as_deref() == Some(stream),
-            (None, None) => self.endpoint == *endpoint,
+            (None, None) => self.endpoint == *endpoint && !self.is_interrupted(),
             _ => false,
         }
     }

@@ -103,9 +103,26 @@ async fn a_server_that_does_not_report_is_unknown_at_another_address() {
     let losses = losses(false);
     let first = found(&losses, &at(1), None);
     write(&first, "one", 10);
+    // The connection of the first is still being prepared.
+    losses.end_interrupted(&at(1), Instant::now()).await;
     assert!(Arc::ptr_eq(&first, &found(&losses, &at(1), None)) && first.report().is_none());
     found(&losses, &at(2), None);
     assert_eq!(names(&first.report().unwrap().unknown), ["one"]);
+}
+
+/// Connections that are opened at the same time end the run once.
+#[tokio::test]
+async fn a_server_that_does_not_report_has_another_run_after_all_connections_were_lost() {
+    let losses = losses(false);
+    let first = found(&losses, &at(1), None);
+    write(&first, "one", 10);
+    first.interrupt(Instant::now());
+    let (second, third) = (found(&losses, &at(1), None), found(&losses, &at(1), None));
+    assert!(Arc::ptr_eq(&second, &third) && !Arc::ptr_eq(&first, &second) && second.is_in_use());
+    write(&second, "two", 20);
+    losses.pass();
+    assert_eq!(second.lock().ring.judge(None).lost.len(), 1);
+    assert!(first.is_replaced() && first.lock().ring.is_empty());
 }
 
 #[tokio::test]
