@@ -60,7 +60,8 @@ use waiting::{Permit, Waiting};
 ///   late. Without a connection the attempt fails immediately. A connection on which calls wait, and which answered
 ///   none of them for 1.75 times the command time-out (with a breaker, a second longer), is closed: its calls fail as lost.
 ///   So a half-open connection is replaced within twice the command time-out after the first call on it, if the server
-///   accepts another one at once.
+///   accepts another one at once. A connection without calls is not checked. The connection of the subscriptions is checked
+///   every 10 s ([`Subscription`]); a sentinel is asked every 5 s, and left if it does not answer within one command time-out.
 /// - **Retries.** A request that was not executed is repeated; one that may have been executed is repeated only if the
 ///   operation is idempotent or only reads ([`Op::repeat`]). At most [`LinkConfig::with_max_retries`] times, after random
 ///   pauses of up to 100 ms, 200 ms, 400 ms …. While a slot of a cluster moves, refusals (`TRYAGAIN`, `ASK`, `MOVED`) do not count for

@@ -41,7 +41,7 @@ pub type Source = Arc<dyn std::error::Error + Send + Sync>;
 /// | kind | executed | HTTP status | retry | alert | meaning |
 /// |---|---|---|---|---|---|
 /// | `Unavailable` | no | 503 | yes, after a pause | no; alert if it lasts | the server is down, starting, failing over or busy, or too many calls wait in this process |
-/// | `Indeterminate` | perhaps | 504 | if the operation is idempotent | no; alert if it lasts | the reply was lost, or the server stopped a script because its disk is full |
+/// | `Indeterminate` | perhaps | 504 | if the operation is idempotent | no; alert if it lasts | the reply was lost, a node of a cluster closed the connection with `CLUSTERDOWN`, or the server stopped a script because its disk is full |
 /// | `InvalidArgument` | no | 400 | no | no | an argument or a setting is outside its range; 400 if it came from the request, otherwise 500 |
 /// | `Unauthenticated` | no | 500 | no, the password has to be corrected first | yes | the server does not accept the user and password, or the password file cannot be read |
 /// | `Forbidden` | perhaps in part | 500 | no, the ACL has to be corrected first | yes | the user lacks the right for a command, a key or a channel |
@@ -89,6 +89,9 @@ pub enum Error {
     /// The reply was lost, or the server stopped a script (Kvrocks at `max-db-size`); the operation may have been executed, also in
     /// part. An idempotent operation may be sent again unchanged;
     /// [`Error::is_retryable`] returns `true` for those.
+    ///
+    /// A refusal `CLUSTERDOWN` executes nothing, but also returns this error: the client library then closes the connection and does
+    /// not report which of the calls on it was refused.
     ///
     /// When this is returned for an idempotent operation, no copy of its request can run any more, so none can undo what the
     /// caller does next. An operation that is never repeated returns immediately; its request may still run until the command

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use redis_link::{Channel, Event, Link, LinkConfig, TlsFiles, args};
 use store_core::{Durability, Error};
-use testkit::{RedisServer, Sentinels};
+use testkit::{FaultProxy, RedisServer, Sentinels};
 use tokio::task::JoinSet;
 
 use crate::subscriptions::hear;
@@ -35,6 +35,22 @@ async fn port(link: &Link) -> Option<u16> {
     let answer = link.command(READS, "INFO", args!["server"]).await.ok()?;
     let text = answer.reply.as_str()?.to_owned();
     text.lines().find_map(|line| line.strip_prefix("tcp_port:"))?.trim().parse().ok()
+}
+
+/// Whether a link has a connection to the sentinel.
+pub(crate) async fn is_watched(sentinel: &RedisServer) -> bool {
+    sentinel.command(&["CLIENT", "LIST"]).await.unwrap().as_str().unwrap().contains("name=tests:link")
+}
+
+/// The ports of the primaries that sentinels report, without that of `old`.
+async fn switched(sentinels: &Sentinels, old: &RedisServer) -> Vec<u16> {
+    let mut ports = Vec::new();
+    for sentinel in sentinels.sentinels() {
+        let address = sentinel.command(&["SENTINEL", "GET-MASTER-ADDR-BY-NAME", sentinels.name()]).await.unwrap();
+        ports.extend(address.as_strings().unwrap().pop().unwrap().parse::<u16>());
+    }
+    ports.retain(|port| *port != old.port());
+    ports
 }
 
 #[tokio::test]
@@ -106,15 +122,47 @@ async fn a_stale_primary_that_answers_is_left_within_a_second() {
         sentinels.sentinels()[0].command(&["SENTINEL", "FAILOVER", sentinels.name()]).await.is_ok()
     })
     .await;
-    let new = sentinels.wait_for_failover(old).await;
+    let mut ports = Vec::new();
+    eventually("a quorum has switched", async || {
+        ports = switched(&sentinels, old).await;
+        ports.len() >= 2
+    })
+    .await;
     let (before, replaced) = (number(old, "counter").await, Instant::now());
     passed(Duration::from_secs(1)).await;
+    let new = sentinels.data().iter().find(|server| server.port() == ports[0]).unwrap();
     let (last, on_new) = (number(old, "counter").await, number(new, "counter").await);
-    println!("{} writes in {:?} after the sentinels agreed", last - before, replaced.elapsed());
+    println!("{} writes in {:?} after a quorum had switched", last - before, replaced.elapsed());
     eventually("writes reach the new primary", async || number(new, "counter").await > on_new + 1000).await;
     let info = old.info("replication").await.unwrap();
     assert_eq!((info["role"].as_str(), number(old, "counter").await), ("master", last), "it answers, and nobody asks");
     load.abort_all();
+}
+
+/// The sentinels report a server that has become a replica, and that would accept writes.
+#[tokio::test]
+async fn a_replica_that_sentinels_report_gets_no_calls() {
+    let (sentinels, link) = started().await;
+    let old = sentinels.primary().await;
+    assert!(count(&link).await);
+    // The sentinels cannot change anything.
+    for server in sentinels.data() {
+        server.command(&["ACL", "SETUSER", "default", "-slaveof"]).await.unwrap();
+    }
+    old.command(&["CONFIG", "SET", "replica-read-only", "no"]).await.unwrap();
+    old.command(&["REPLICAOF", "127.0.0.1", "1"]).await.unwrap();
+    old.disconnect_clients().await.unwrap();
+    eventually("the connections have ended", async || !link.is_connected()).await;
+    assert_eq!(switched(&sentinels, old).await, [0_u16; 0], "the sentinels report the replica");
+    let before = number(old, "counter").await;
+    for _ in 0..3 {
+        let error = link.call(COUNTS, &INCREMENT, &["counter"], args![1]).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    }
+    let error = Link::connect(settings(&sentinels)).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    assert!(error.detail().contains("the server is no longer a primary"), "{error}");
+    assert_eq!(number(old, "counter").await, before);
 }
 
 /// A write that waits for replicas of the old primary is not left waiting.
@@ -156,12 +204,7 @@ async fn a_failover_is_followed_after_the_named_sentinel_is_gone() {
     let [named, rest @ ..] = sentinels.sentinels() else { unreachable!("three sentinels") };
     let link = Link::connect(config(&url_of(&[named.address()], sentinels.name()))).await.unwrap();
     for sentinel in rest {
-        let name = "tests:link";
-        eventually("the link watches the other sentinels", async || {
-            let clients = sentinel.command(&["CLIENT", "LIST"]).await.unwrap();
-            clients.as_str().unwrap().contains(&format!("name={name}"))
-        })
-        .await;
+        eventually("the link watches the other sentinels", async || is_watched(sentinel).await).await;
     }
     named.kill().await;
     let old = sentinels.primary().await;
@@ -169,6 +212,24 @@ async fn a_failover_is_followed_after_the_named_sentinel_is_gone() {
     let new = sentinels.wait_for_failover(old).await;
     eventually("calls reach the new primary", async || count(&link).await).await;
     assert_eq!(port(&link).await, Some(new.port()));
+}
+
+/// The sentinel has closed its side, and the network has lost the news.
+#[tokio::test]
+async fn a_half_open_connection_to_a_sentinel_is_noticed_and_replaced() {
+    let sentinels = Sentinels::builder().start().await.unwrap();
+    let sentinel = &sentinels.sentinels()[0];
+    let proxy = FaultProxy::start(sentinel.address()).await.unwrap();
+    let url = url_of(&[proxy.address()], sentinels.name());
+    let _link = Link::connect(config(&url).with_command_timeout(Duration::from_secs(1))).await.unwrap();
+    let is_watched = async || is_watched(sentinel).await;
+    eventually("the link watches the sentinel", is_watched).await;
+    let begun = Instant::now();
+    proxy.half_open();
+    eventually("the sentinel has lost the connection", async || !is_watched().await).await;
+    eventually("the connection is replaced", is_watched).await;
+    // 5 s and one command time-out; and 2 s for the new connection
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]

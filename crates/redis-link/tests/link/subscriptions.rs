@@ -1,6 +1,6 @@
 //! Subscriptions on real servers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use redis_link::{Channel, Event, Link, Subscription};
 use testkit::{DEADLINE, FaultProxy, RedisServer};
@@ -259,9 +259,12 @@ async fn a_half_open_connection_is_noticed_and_replaced() {
     let config = config(&server.url_through(&proxy, None)).with_command_timeout(Duration::from_millis(500));
     let link = Link::connect(config).await.unwrap();
     let mut subscription = subscribed(&link, "tw:wake:a").await;
+    let begun = Instant::now();
     proxy.half_open();
     eventually("the server has lost it", async || subscribers(&server, "tw:wake:a").await == 0).await;
     assert_eq!(next(&mut subscription).await, Some(Event::Subscribed));
+    // 10 s and two command time-outs; and 2 s for the new connection
+    assert!(begun.elapsed() < Duration::from_secs(13), "{:?}", begun.elapsed());
     publish(&server, "tw:wake:a", "after").await;
     assert_eq!(next(&mut subscription).await, message("after"));
 }
