@@ -51,13 +51,17 @@ impl Target {
 
     /// Opens a link, in a database of the server.
     pub(crate) async fn link(&self, database: Option<u32>, command_timeout: Duration) -> Result<Link, AgainstError> {
+        Ok(Link::connect(self.config(database)?.with_command_timeout(command_timeout)).await?)
+    }
+
+    /// How links to it are opened.
+    pub(crate) fn config(&self, database: Option<u32>) -> Result<LinkConfig, AgainstError> {
         let url = ServerUrl::parse(&self.url);
         let mut url = url.map_err(|source| AgainstError::Url { role: self.role, source })?;
         if let Some(database) = database {
             url = url.with_database(database);
         }
         let mut config = LinkConfig::new(url, "conformance")
-            .with_command_timeout(command_timeout)
             .with_connect_timeout(Duration::from_secs(20))
             .with_tls(self.tls.clone());
         if let Some(username) = &self.username {
@@ -66,7 +70,7 @@ impl Target {
         if let Some(path) = &self.password_file {
             config = config.with_password_file(path);
         }
-        Ok(Link::connect(config).await?)
+        Ok(config)
     }
 }
 

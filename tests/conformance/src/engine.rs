@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use store_core::{CacheRole, Clock, QueueName, Result, Retention, ServiceName, StateRole};
+use store_core::{CacheRole, Clock, PressureReading, QueueName, Result, Retention, ServiceName, StateRole};
+use tokio::sync::watch;
 
 /// An engine under test. It opens stores.
 #[async_trait]
@@ -25,6 +26,14 @@ pub trait Engine: Send + Sync + fmt::Debug {
     /// # Errors
     /// The error of the engine.
     async fn open(&self, place: &str, options: &Options) -> Result<Stores>;
+
+    /// The pressure on the state store, which is read several times a second. That of an engine without servers is unknown.
+    ///
+    /// # Errors
+    /// The error of the engine.
+    async fn pressure(&self) -> Result<watch::Receiver<PressureReading>> {
+        Ok(watch::channel(PressureReading::default()).1)
+    }
 }
 
 /// A capability that not every engine has.

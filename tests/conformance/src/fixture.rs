@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use store_core::{
-    Clock, HolderName, Idempotency, Key, LeaseName, ManualClock, PoolName, QueueName, Retention, ServiceName,
-    StreamName, Timestamp, Ttl, UniqueKey,
+    Clock, HolderName, Idempotency, Key, LeaseName, ManualClock, PoolName, PressureReading, QueueName, Retention,
+    ServiceName, StreamName, Timestamp, Ttl, UniqueKey,
 };
+use tokio::sync::watch;
 
 use crate::engine::{Capability, Engine, Options, Stores};
 use crate::verdict::BrokenPromise;
@@ -87,6 +88,11 @@ impl Fixture {
     /// Whether the engine has this capability.
     pub(crate) fn can(&self, capability: Capability) -> bool {
         self.engine.capabilities().contains(&capability)
+    }
+
+    /// The pressure on the state store.
+    pub(crate) async fn pressure(&self) -> Result<watch::Receiver<PressureReading>, BrokenPromise> {
+        Ok(self.engine.pressure().await?)
     }
 
     /// The time of the case's clock.

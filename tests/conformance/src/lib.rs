@@ -20,6 +20,8 @@ mod idempotency;
 mod inventory;
 mod key_value;
 mod leases;
+mod pressure;
+mod promises;
 mod queue;
 mod rate_limit;
 mod redis;
@@ -40,13 +42,14 @@ pub use case::Case;
 pub use embedded::{EmbeddedFile, EmbeddedMemory};
 pub use engine::{Capability, Engine, Options, Stores};
 pub use fixture::Fixture;
+pub use promises::Promise;
 pub use redis::RedisEngine;
 pub use runner::{Report, run_all};
 pub use verdict::{BrokenPromise, Verdict};
 
 /// Every case, by operation.
 pub fn all() -> impl Iterator<Item = &'static Case> {
-    let groups: [&[&'static [Case]]; 17] = [
+    let groups: [&[&'static [Case]]; 18] = [
         queue::CASES,
         leases::CASES,
         heartbeats::CASES,
@@ -57,6 +60,7 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
         sessions::CASES,
         steps::CASES,
         homes::CASES,
+        pressure::ALL,
         schedules::CASES,
         topics::CASES,
         broadcasts::CASES,
@@ -68,7 +72,8 @@ pub fn all() -> impl Iterator<Item = &'static Case> {
     groups.into_iter().flatten().copied().chain([hostile::CASES]).flatten()
 }
 
-/// The names of the cases that contain `filter`, in a line each; the last line has their number and that of their operations.
+/// The names of the cases that contain `filter`, in a line each; then the promises of the state role that such a case shows, in a line
+/// each; the last line has the numbers of all three: cases, operations, promises.
 ///
 /// # Errors
 /// [`AgainstError::NoCase`] if there is none.
@@ -78,8 +83,10 @@ pub fn listing(filter: &str) -> Result<String, AgainstError> {
         return Err(AgainstError::NoCase(filter.to_owned()));
     }
     let operations: BTreeSet<_> = cases.iter().map(|case| case.op.name()).collect();
-    let names = cases.iter().map(|case| case.name()).collect::<Vec<_>>().join("\n");
-    Ok(format!("{names}\n{} cases, {} operations", cases.len(), operations.len()))
+    let promises: Vec<_> = Promise::all().filter(|it| it.cases.iter().any(|case| case.contains(filter))).collect();
+    let last = format!("{} cases, {} operations, {} promises", cases.len(), operations.len(), promises.len());
+    let lines = cases.iter().map(|case| case.name()).chain(promises.iter().map(ToString::to_string)).chain([last]);
+    Ok(lines.collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -99,11 +106,14 @@ mod tests {
     #[test]
     fn the_listing_has_each_case_in_a_line() {
         let listing = crate::listing("").unwrap();
-        assert_eq!(listing.lines().count(), crate::all().count() + 1);
+        assert_eq!(listing.lines().count(), crate::all().count() + crate::Promise::all().count() + 1);
         let push = crate::listing("queue.push.").unwrap();
         let names = crate::all().map(|case| case.name()).filter(|name| name.starts_with("queue.push."));
-        assert!(push.lines().eq(names.chain([push.lines().last().unwrap().to_owned()])), "{push}");
-        assert!(push.ends_with(" cases, 1 operations"), "{push}");
+        let names: Vec<_> = names.collect();
+        assert!(push.lines().take(names.len()).eq(&names), "{push}");
+        let promises: Vec<_> = push.lines().skip(names.len()).collect();
+        assert!(promises[0].starts_with("Queue: push of many"), "{push}");
+        assert!(promises.last().unwrap().ends_with(" cases, 1 operations, 3 promises"), "{push}");
         assert!(crate::listing("no such case").is_err());
     }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use cache_store::{CacheOptions, CacheStore};
-use redis_link::Link;
+use redis_link::{Link, LinkConfig};
 use state_store::{StateOptions, StateStore};
-use store_core::{Durability, Error, Namespace, NewJob, Queue, QueueName, Result, Role};
+use store_core::{Durability, Error, Namespace, NewJob, PressureReading, Queue, QueueName, Result, Role};
+use tokio::sync::{OnceCell, watch};
 
 use crate::against::{AgainstError, Target, sweep};
 use crate::engine::{Capability, Engine, Options, Stores};
@@ -26,6 +27,9 @@ pub struct RedisEngine {
     namespace: Namespace,
     capabilities: Vec<Capability>,
     state: Link,
+    /// For a link that watches the memory of the state server. The others do not: tests count and cut their requests.
+    watching: LinkConfig,
+    watched: OnceCell<Link>,
     shared: Link,
     own: Link,
     other: Link,
@@ -87,6 +91,8 @@ impl RedisEngine {
                 .expect("invariant: a word and letters are a valid namespace"),
             capabilities: vec![Capability::Reopen, Capability::OneOrder],
             state: state.link(None, command_timeout).await?,
+            watching: state.config(None)?.with_pressure_watch(Duration::from_millis(200)),
+            watched: OnceCell::new(),
             shared: cache.link(shared, command_timeout).await?,
             own: cache.link(own, command_timeout).await?,
             other: cache.link(other, command_timeout).await?,
@@ -168,6 +174,11 @@ impl Engine for RedisEngine {
 
     fn prefix(&self) -> &str {
         self.namespace.as_str()
+    }
+
+    async fn pressure(&self) -> Result<watch::Receiver<PressureReading>> {
+        let watched = self.watched.get_or_try_init(|| Link::connect(self.watching.clone())).await?;
+        Ok(watched.pressure())
     }
 
     async fn open(&self, place: &str, options: &Options) -> Result<Stores> {

@@ -46,7 +46,7 @@ pub struct ScheduleInfo {
     /// All times up to this one are done with: they have fired, or were dropped. At first, when the schedule was put or resumed.
     #[serde(rename = "since_ms")]
     pub since: Timestamp,
-    /// Its last firing that pushed a job.
+    /// Its last firing that pushed a job. See [`Firing`] for the outcome of the job.
     pub last: Option<Firing>,
 }
 
@@ -81,7 +81,10 @@ impl fmt::Debug for ScheduleInfo {
     }
 }
 
-/// A firing of a schedule that pushed jobs. `QueueInspect::get` returns what became of the job.
+/// A firing of a schedule that pushed jobs. `QueueInspect::get` with [`Firing::job`] returns what became of the job: it waits, runs,
+/// is dead with its reason, or is completed with its result. A completed job is kept only if its handler keeps a result
+/// (`Outcome::Complete` with a [`Kept`](crate::Kept), or `Done::keep` of a worker), and only as long as the result; then, and without
+/// one, `get` returns `None`. So keep a result for longer than the interval to see the outcome of the last firing.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

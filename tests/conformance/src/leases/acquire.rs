@@ -22,6 +22,7 @@ cases! { Op::LeaseAcquire;
     tokens_rise_across_expiry,
     tokens_are_not_behind_the_clock,
     tokens_rise_a_long_time_later,
+    tokens_rise_when_the_store_is_opened_again: Reopen,
     one_of_many_takes_it,
     leases_of_two_names_do_not_meet,
     the_shortest_and_the_longest_lease,
@@ -144,6 +145,24 @@ async fn tokens_rise_a_long_time_later(fixture: Fixture) -> Verdict {
     let first = taken_by(&fixture, &name, "one").await?;
     fixture.advance(secs(90 * 86400));
     check!(taken_by(&fixture, &name, "one").await?.fence > first.fence);
+    Ok(())
+}
+
+/// The clock stands still, so the tokens are ahead of it and come from what the store has kept.
+async fn tokens_rise_when_the_store_is_opened_again(mut fixture: Fixture) -> Verdict {
+    let name = fixture.lease("lease");
+    let mut last = Fence::new(0);
+    for _ in 0..3 {
+        let lease = taken_by(&fixture, &name, "one").await?;
+        check!(lease.fence > last);
+        last = lease.fence;
+        fixture.state.release(&lease).await?;
+        fixture = fixture.reopen().await?;
+    }
+    let expired = taken_by(&fixture, &name, "one").await?;
+    let fixture = fixture.reopen().await?;
+    fixture.advance(LASTING);
+    check!(expired.fence > last && taken_by(&fixture, &name, "two").await?.fence > expired.fence);
     Ok(())
 }
 

@@ -1,8 +1,8 @@
 //! Cancelling jobs.
 
-use store_core::{Cancelled, Counts, Extended, JobState, Op, Outcome, Settled};
+use store_core::{Cancelled, Counts, Extended, Extension, JobState, Op, Outcome, Settled};
 
-use super::queue_fixture::{LEASE, QueueFixture, job, retry};
+use super::queue_fixture::{LEASE, QueueFixture, job, job_id, only, retry};
 use crate::case::cases;
 use crate::fixture::secs;
 use crate::verdict::{Verdict, check, check_eq, check_matches};
@@ -12,6 +12,7 @@ cases! { Op::QueueCancel;
     a_scheduled_job_is_removed,
     a_job_that_waits_for_its_retry_is_removed,
     the_worker_of_a_running_job_is_asked,
+    another_service_cancels_a_job_that_is_running,
     a_running_job_whose_lease_ran_out_is_asked_for,
     a_job_that_was_asked_for_does_not_come_back,
     a_finished_job_is_left_alone,
@@ -104,5 +105,20 @@ async fn asking_twice_finds_what_the_first_made(queue: QueueFixture) -> Verdict 
     check_eq!(answers, [Cancelled::Requested; 2]);
     check_eq!([queue.cancel("b").await?, queue.cancel("b").await?], [Cancelled::Removed, Cancelled::Unknown]);
     check_eq!(queue.info("a").await?.state, JobState::Running);
+    Ok(())
+}
+
+async fn another_service_cancels_a_job_that_is_running(queue: QueueFixture) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    let claimed = queue.claim_one().await?;
+    let theirs = &queue.fixture.other_state;
+    check_eq!(theirs.cancel(&queue.name, &job_id("a")).await?, Cancelled::Requested);
+    check_matches!(queue.extend(&claimed.lease, LEASE).await?, Extended::CancelRequested(_));
+    // whoever extends the lease learns of it
+    let extensions = [Extension::new(claimed.lease.clone())];
+    let extended = only(theirs.extend(&queue.name, &extensions, LEASE).await?)?;
+    check_matches!(extended, Extended::CancelRequested(_));
+    check_eq!(queue.settle(&claimed.lease, Outcome::Cancelled).await?, Settled::Done);
+    check_eq!(theirs.get(&queue.name, &job_id("a")).await?, None);
     Ok(())
 }

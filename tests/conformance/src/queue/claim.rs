@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use store_core::{Claim, ClaimRequest, Counts, Error, NewJob, Op, Priority, UniqueUntil};
+use store_core::{
+    Claim, ClaimRequest, Counts, Durability, Error, JobState, NewJob, Op, Outcome, Priority, Settled, Settlement,
+    UniqueUntil,
+};
 
-use super::queue_fixture::{LEASE, QueueFixture, job};
+use super::queue_fixture::{LEASE, QueueFixture, job, job_id, only};
 use crate::case::cases;
 use crate::fixture::{holder, ms, secs, unique_key};
 use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
@@ -17,6 +20,7 @@ cases! { Op::QueueClaim;
     no_more_are_claimed_than_asked,
     a_claimed_job_is_not_claimed_again,
     a_job_is_claimed_once_by_many_at_the_same_time,
+    another_service_claims_and_settles_what_was_pushed,
     a_claim_names_the_worker,
     a_claim_counts_the_attempt,
     a_claim_stays_within_the_bytes_of_a_batch,
@@ -192,5 +196,22 @@ async fn a_claim_outside_its_bounds_is_refused(queue: QueueFixture) -> Verdict {
         check_matches!(queue.claim_for(max, lease).await, Err(Error::InvalidArgument { op: Op::QueueClaim, .. }));
     }
     check_eq!(queue.counts().await?, Counts::new(1, 0, 0, 0, 0));
+    Ok(())
+}
+
+async fn another_service_claims_and_settles_what_was_pushed(queue: QueueFixture) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    for store in [&queue.fixture.other_state, &queue.fixture.shared_state] {
+        check_eq!(store.counts(&queue.name).await?.ready, 1);
+        check_eq!(store.get(&queue.name, &job_id("a")).await?.map(|job| job.state), Some(JobState::Ready));
+    }
+    let request = ClaimRequest::new(queue.name.clone(), holder("theirs"), 1, LEASE);
+    let theirs = &queue.fixture.other_state;
+    let claimed = only(theirs.claim(&request).await?.jobs)?;
+    check!(queue.claim(1).await?.jobs.is_empty(), "a second service got the job");
+    check_eq!(queue.info("a").await?.worker, Some(holder("theirs")));
+    let done = [Settlement::new(claimed.lease, Outcome::Complete(None))];
+    check_eq!(theirs.settle(&queue.name, &done, Durability::Accepted).await?.value, [Settled::Done]);
+    check_eq!(queue.get("a").await?, None);
     Ok(())
 }

@@ -14,6 +14,7 @@ cases! { Op::QueuePause;
     a_paused_queue_can_be_controlled,
     pausing_twice_is_pausing,
     another_queue_goes_on,
+    another_service_pauses_and_resumes_a_queue,
 }
 
 async fn a_paused_queue_takes_pushes(queue: QueueFixture) -> Verdict {
@@ -69,5 +70,14 @@ async fn another_queue_goes_on(queue: QueueFixture) -> Verdict {
     let other = QueueFixture { name: queue.fixture.queue("other"), fixture: queue.fixture };
     other.push_ids(&["a"]).await?;
     check_eq!(other.claim_ids(1).await?, ["a"]);
+    Ok(())
+}
+
+async fn another_service_pauses_and_resumes_a_queue(queue: QueueFixture) -> Verdict {
+    queue.push_ids(&["a"]).await?;
+    queue.fixture.other_state.pause(&queue.name).await?;
+    check!(queue.claim(1).await?.paused);
+    queue.fixture.other_state.resume(&queue.name).await?;
+    check_eq!(queue.claim_ids(1).await?, ["a"]);
     Ok(())
 }

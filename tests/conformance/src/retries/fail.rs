@@ -1,6 +1,8 @@
 //! Failing attempts.
 
-use store_core::{Backoff, Error, JobInfo, Op, RetryDecision, RetryFailed, RetryPolicy, RetryState, Ttl};
+use store_core::{
+    Backoff, Error, ErrorKind, JobInfo, Op, RequestId, RetryDecision, RetryFailed, RetryPolicy, RetryState, Ttl,
+};
 
 use super::{LASTING, TTL, WAIT, begin, fail, info, request, started, succeed};
 use crate::case::cases;
@@ -9,7 +11,9 @@ use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
 
 cases! { Op::RetryFail;
     a_retry_waits_as_the_policy_says,
+    a_linear_wait_grows_with_each_attempt,
     an_exponential_wait_has_full_jitter,
+    the_kind_of_an_error_decides_whether_it_is_retried,
     the_last_attempt_exhausts_the_operation,
     a_failure_for_good_exhausts_the_operation,
     a_snooze_does_not_count,
@@ -31,6 +35,46 @@ async fn a_retry_waits_as_the_policy_says(fixture: Fixture) -> Verdict {
     let recorded = info(&fixture, &mail).await?;
     check_eq!((recorded.state, recorded.attempts, recorded.next), (RetryState::Waiting, 1, Some(at)));
     check_eq!(recorded.last_error.as_deref(), Some("offline: größer"));
+    Ok(())
+}
+
+/// The wait is between half and all of what the policy names.
+async fn a_linear_wait_grows_with_each_attempt(fixture: Fixture) -> Verdict {
+    let mut asked = request(&fixture.key("mail"));
+    asked.policy = RetryPolicy::new(10, Backoff::Linear { step: secs(100), max: secs(1000) });
+    for (number, longest) in [(1, secs(100)), (2, secs(200)), (3, secs(300)), (4, secs(400))] {
+        let attempt = begin(&fixture, &asked.clone().with_request(RequestId::generate())).await?.attempt();
+        let attempt = attempt.ok_or_else(|| BrokenPromise::new("no attempt has begun"))?;
+        check_eq!(attempt.number, number);
+        let RetryFailed::Again { at } = fail(&fixture, &attempt, "offline", RetryDecision::Retry).await? else {
+            return Err(BrokenPromise::new("the operation is exhausted"));
+        };
+        let wait = at.since(fixture.now());
+        check!(wait >= longest / 2 && wait <= longest, "attempt {number} is followed by {wait:?}");
+        fixture.advance(wait);
+    }
+    Ok(())
+}
+
+async fn the_kind_of_an_error_decides_whether_it_is_retried(fixture: Fixture) -> Verdict {
+    for (kind, is_retried) in [
+        (ErrorKind::Unavailable, true),
+        (ErrorKind::Indeterminate, true),
+        (ErrorKind::Limit, true),
+        (ErrorKind::NotDurable, true),
+        (ErrorKind::Unexpected, true),
+        (ErrorKind::InvalidArgument, false),
+        (ErrorKind::Unauthenticated, false),
+        (ErrorKind::Forbidden, false),
+        (ErrorKind::Tls, false),
+        (ErrorKind::Corrupt, false),
+        (ErrorKind::Unsupported, false),
+    ] {
+        let operation = fixture.key(&format!("{kind:?}"));
+        let attempt = started(&fixture, &operation).await?;
+        let failed = fail(&fixture, &attempt, "", RetryDecision::of(kind)).await?;
+        check_eq!((kind, failed != RetryFailed::Exhausted), (kind, is_retried));
+    }
     Ok(())
 }
 

@@ -5,12 +5,13 @@ use store_core::{Error, Op, RequestId, RunFilter, RunInfo, RunOutcome, RunState,
 use super::{TTL, agent, create, created, id, in_states, kinds, listed, new, session, totals};
 use crate::case::cases;
 use crate::fixture::{Fixture, secs};
-use crate::verdict::{Verdict, check, check_eq, check_matches};
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq, check_matches};
 
 cases! { Op::RunCreate;
     a_new_run_has_its_names_and_one_event,
     a_repeated_creation_returns_the_same_run,
     a_second_run_with_the_same_id_is_a_conflict,
+    of_two_creations_at_the_same_time_one_is_done,
     a_refused_creation_changes_no_listing,
     an_id_is_free_again_after_the_run_has_expired,
     an_input_above_256_kib_is_refused,
@@ -51,6 +52,26 @@ async fn a_second_run_with_the_same_id_is_a_conflict(fixture: Fixture) -> Verdic
     let run = in_states(&fixture, "1", &[RunState::InProgress]).await?;
     check_eq!(create(&fixture, &new("1")).await?, RunOutcome::Conflict(run.clone()));
     check_eq!(fixture.state.runs().get(&id("1")).await?.map(|run| run.version), Some(run.version));
+    Ok(())
+}
+
+async fn of_two_creations_at_the_same_time_one_is_done(fixture: Fixture) -> Verdict {
+    let fixture = fixture.in_own_namespace().await?;
+    for round in 0..20 {
+        let (mut one, mut other) = (new(&round.to_string()), new(&round.to_string()));
+        (one.agent, other.agent) = (agent(&format!("one-{round}")), agent(&format!("other-{round}")));
+        let outcomes = tokio::join!(create(&fixture, &one), create(&fixture, &other));
+        let (run, refused, lost) = match (outcomes.0?, outcomes.1?) {
+            (RunOutcome::Done(run), refused) => (run, refused, other.agent),
+            (refused, RunOutcome::Done(run)) => (run, refused, one.agent),
+            neither => return Err(BrokenPromise::new(format!("none was done: {neither:?}"))),
+        };
+        check_eq!(refused, RunOutcome::Conflict(run.clone()));
+        check_eq!(kinds(&fixture, run.run.as_str()).await?, ["run.created"]);
+        check_eq!(listed(&fixture, &RunFilter::default().of_agent(run.agent)).await?, [run.run.to_string()]);
+        check_eq!(listed(&fixture, &RunFilter::default().of_agent(lost)).await?, Vec::<String>::new());
+    }
+    check_eq!(totals(&fixture).await?[0], 20);
     Ok(())
 }
 

@@ -4,8 +4,9 @@ use store_core::{CatchUp, Op, ScheduleName, Schedules};
 
 use super::{after, due, get, minutely, name, put, ready, tick, watched, with};
 use crate::case::{Case, cases};
-use crate::fixture::{Fixture, secs};
-use crate::verdict::{Verdict, check, check_eq};
+use crate::fixture::{Fixture, holder, secs};
+use crate::queue::queue_fixture::only;
+use crate::verdict::{BrokenPromise, Verdict, check, check_eq};
 
 pub(super) const GET: &[Case] = get_cases::CASES;
 pub(super) const DELETE: &[Case] = delete_cases::CASES;
@@ -17,10 +18,16 @@ fn schedules(fixture: &Fixture) -> (&dyn Schedules, store_core::QueueName, Sched
 }
 
 mod get_cases {
-    use super::{CatchUp, Fixture, Op, Verdict, cases, check_eq, get, secs, tick, watched, with};
+    use store_core::{ClaimRequest, Durability, JobState, Kept, Outcome, Settled, Settlement};
+
+    use super::{
+        BrokenPromise, CatchUp, Fixture, Op, Verdict, after, cases, check_eq, get, holder, minutely, only, schedules,
+        secs, tick, watched, with,
+    };
 
     cases! { Op::ScheduleGet;
         the_next_times_and_the_last_firing_are_shown,
+        the_outcome_of_the_last_firing_is_that_of_its_job,
     }
 
     async fn the_next_times_and_the_last_firing_are_shown(fixture: Fixture) -> Verdict {
@@ -36,6 +43,37 @@ mod get_cases {
         check_eq!((last.jobs, last.missed, Some(&last.job)), (2, 1, jobs.last()));
         let job = fixture.state.get(&fixture.queue("queue"), &last.job).await?;
         check_eq!(job.map(|job| job.payload), Some("report".into()));
+        Ok(())
+    }
+
+    /// A completed job is kept as long as its result.
+    async fn the_outcome_of_the_last_firing_is_that_of_its_job(fixture: Fixture) -> Verdict {
+        let (_, queue, _) = schedules(&fixture);
+        let (state, failed) = (&fixture.state, Outcome::Dead { reason: "no such report".to_owned() });
+        let kept = Outcome::Complete(Some(Kept::new("5 pages", secs(3600))));
+        watched(&fixture, "report", &minutely("report")).await?;
+        for outcome in [Some(kept), Some(failed), Some(Outcome::Complete(None)), None] {
+            check_eq!(after(&fixture, 60).await?.len(), 1);
+            let request = ClaimRequest::new(queue.clone(), holder("worker"), 1, secs(30));
+            let claimed = only(state.claim(&request).await?.jobs)?;
+            let last = get(&fixture, "report").await?.and_then(|info| info.last);
+            let last = last.ok_or_else(|| BrokenPromise::new("it has not fired"))?;
+            check_eq!(&last.job, claimed.id());
+            if let Some(outcome) = &outcome {
+                let settled = [Settlement::new(claimed.lease.clone(), outcome.clone())];
+                check_eq!(state.settle(&queue, &settled, Durability::Accepted).await?.value, [Settled::Done]);
+            }
+            let found = state.get(&queue, &last.job).await?.map(|job| (job.state, job.result, job.last_error));
+            check_eq!(
+                found,
+                match outcome {
+                    None => Some((JobState::Running, None, None)),
+                    Some(Outcome::Dead { reason }) => Some((JobState::Dead, None, Some(reason))),
+                    Some(Outcome::Complete(Some(kept))) => Some((JobState::Completed, Some(kept.result), None)),
+                    Some(_) => None,
+                }
+            );
+        }
         Ok(())
     }
 }
