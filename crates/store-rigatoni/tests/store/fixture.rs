@@ -56,6 +56,11 @@ impl Fixture {
 }
 
 pub(crate) async fn open(url: &str) -> Stores {
+    open_with_pool(url, "3").await
+}
+
+/// With this many connections for calls.
+pub(crate) async fn open_with_pool(url: &str, connections: &str) -> Stores {
     let environment = Environment::from_variables([
         ("SERVICE_NAME", "replicator"),
         ("REDIS_CONN_BASE_URL", "embedded:"),
@@ -63,6 +68,7 @@ pub(crate) async fn open(url: &str) -> Stores {
         ("REDIS_STATE_NAMESPACE", &random_prefix()),
         ("REDIS_STATE_COMMAND_TIMEOUT", "500ms"),
         ("REDIS_STATE_MAX_RETRIES", "0"),
+        ("REDIS_STATE_POOL_SIZE", connections),
     ]);
     Stores::open(&environment).await.unwrap()
 }
@@ -73,8 +79,13 @@ pub(crate) fn builder() -> PipelineConfigBuilder {
 
 /// A pipeline that watches the collection `users`, whose locks last this long.
 pub(crate) fn config(ttl: Duration) -> PipelineConfig {
+    with_locks(builder().watch_collections(vec!["users".to_owned()]), ttl)
+}
+
+/// A pipeline whose locks last this long.
+pub(crate) fn with_locks(builder: PipelineConfigBuilder, ttl: Duration) -> PipelineConfig {
     let locks = DistributedLockConfig::builder().ttl(ttl).refresh_interval(ttl / 3).retry_interval(SHORT / 10);
-    builder().watch_collections(vec!["users".to_owned()]).distributed_lock(locks.build().unwrap()).build().unwrap()
+    builder.distributed_lock(locks.build().unwrap()).build().unwrap()
 }
 
 /// The position after an event.

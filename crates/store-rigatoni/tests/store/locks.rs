@@ -5,7 +5,7 @@ use std::time::Duration;
 use rigatoni_core::state::{StateStore, StateStoreError};
 use testkit::{DEADLINE, FaultProxy, RedisServer, mentions, wait_until};
 
-use crate::fixture::{Fixture, LONG, SHORT, USERS, on_both_engines, open, position};
+use crate::fixture::{Fixture, LONG, SHORT, USERS, on_both_engines, open, open_with_pool, position};
 
 on_both_engines! {
     a_lock_is_acquired_and_released,
@@ -141,6 +141,35 @@ async fn a_lock_whose_reply_was_lost_is_acquired_by_the_same_owner() {
     assert!(!store.try_acquire_lock(USERS, "pod-2", LONG).await.unwrap());
     assert!(store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
     store.save_resume_token("users", &position(1)).await.unwrap();
+}
+
+/// Rigatoni's Redis store ignores its pool size. Here a lock that is held occupies no connection.
+#[tokio::test]
+async fn many_locks_are_held_over_two_connections() {
+    let server = RedisServer::state().start().await.unwrap();
+    let stores = open_with_pool(&server.url(None), "2").await;
+    let connections = async || {
+        let clients = server.command(&["CLIENT", "LIST"]).await.unwrap();
+        clients.as_str().unwrap().lines().filter(|line| line.contains("name=replicator")).count()
+    };
+    let store = store_rigatoni::RigatoniStore::new(stores.state(), &crate::fixture::config(LONG));
+    let keys: Vec<_> = (0..50).map(|number| format!("rigatoni:lock:shop:collection-{number}")).collect();
+    for key in &keys {
+        assert!(store.try_acquire_lock(key, "pod-1", LONG).await.unwrap());
+    }
+    let opened = connections().await;
+    let mut pipelines = tokio::task::JoinSet::new();
+    for (number, key) in keys.into_iter().enumerate() {
+        let store = store.clone();
+        pipelines.spawn(async move {
+            assert!(store.refresh_lock(&key, "pod-1", LONG).await.unwrap());
+            store.save_resume_token(&format!("collection-{number}"), &position(1)).await.unwrap();
+            assert!(store.release_lock(&key, "pod-1").await.unwrap());
+        });
+    }
+    pipelines.join_all().await;
+    assert_eq!(connections().await, opened);
+    assert!((2..=4).contains(&opened), "{opened} connections");
 }
 
 #[tokio::test]

@@ -11,10 +11,13 @@ use twinstore::lease::Fence;
 use twinstore::resume_token::StreamName;
 use twinstore::time::Ttl;
 
-use crate::fixture::{Fixture, LONG, SHORT, USERS, builder, config, lost, on_both_engines, open, position, refusal};
+use crate::fixture::{
+    Fixture, LONG, SHORT, USERS, builder, config, lost, on_both_engines, open, position, refusal, with_locks,
+};
 
 on_both_engines! {
     a_running_standby_takes_over_from_a_killed_instance,
+    a_standby_of_a_database_and_of_a_deployment_waits,
     the_pipeline_gets_the_lock_of_the_standby,
     a_pipeline_that_starts_too_late_does_not_get_the_lock,
     a_standby_that_is_superseded_waits,
@@ -38,6 +41,32 @@ async fn a_running_standby_takes_over_from_a_killed_instance(fixture: Fixture) {
     assert!(first.refresh_lock(USERS, "pod-1", SHORT).await.unwrap());
     drop(first); // it neither refreshes nor releases
     assert_eq!(timeout(DEADLINE, standby).await.unwrap().unwrap(), Some(position(2)));
+}
+
+/// Rigatoni starts no pipeline of a database or a deployment that is locked: it returns an error.
+async fn a_standby_of_a_database_and_of_a_deployment_waits(fixture: Fixture) {
+    let database = with_locks(builder().watch_database(), LONG);
+    let deployment = with_locks(builder().watch_deployment(), LONG);
+    for (config, lock, saved, read) in [
+        (database, "rigatoni:lock:shop:__database__", "__db:shop", "resume_token:database:shop"),
+        (deployment, "rigatoni:lock:__deployment__", "__deployment__", "resume_token:deployment"),
+    ] {
+        let (first, second) = (fixture.instance(), fixture.instance());
+        first.stand_by(&config).await.unwrap();
+        assert!(first.try_acquire_lock(lock, "pod-1", LONG).await.unwrap());
+        first.save_resume_token(saved, &position(1)).await.unwrap();
+        assert!(!second.try_acquire_lock(lock, "pod-2", LONG).await.unwrap(), "its pipeline would return an error");
+        let waiting = second.clone();
+        let mut standby = tokio::spawn(async move { waiting.stand_by(&config).await });
+        assert!(timeout(SHORT, &mut standby).await.is_err(), "the first instance holds {lock}");
+        first.save_resume_token(saved, &position(2)).await.unwrap();
+        assert!(first.refresh_lock(lock, "pod-1", SHORT).await.unwrap());
+        drop(first); // it neither refreshes nor releases
+        timeout(DEADLINE, standby).await.unwrap().unwrap().unwrap();
+        assert!(second.try_acquire_lock(lock, "pod-2", LONG).await.unwrap());
+        assert_eq!(second.get_resume_token(read).await.unwrap(), Some(position(2)));
+        second.save_resume_token(saved, &position(3)).await.unwrap();
+    }
 }
 
 async fn the_pipeline_gets_the_lock_of_the_standby(fixture: Fixture) {
