@@ -29,6 +29,7 @@ pub(crate) mod commit;
 mod control;
 pub(crate) mod deliver;
 mod extend;
+mod failing;
 mod held;
 mod homes;
 mod inspect;
@@ -61,6 +62,7 @@ use store_core::{
 
 use crate::StateStore;
 
+pub(crate) use failing::Failing;
 pub(crate) use homes::{HomeOf, Outboxes};
 pub(crate) use kept::KeptPushes;
 pub(crate) use partition::Shapes;

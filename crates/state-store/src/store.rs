@@ -9,7 +9,7 @@ use redis_link::{Link, LossReports, args, idempotency, keys};
 use store_core::{Durability, Namespace, Op, QueueName, Result, Retention, Scope, ServiceName, StateOptions};
 
 use crate::leases::LeaseCalls;
-use crate::queue::{HomeOf, KeptPushes, Outboxes, PushGroups, Shapes, Waking};
+use crate::queue::{Failing, HomeOf, KeptPushes, Outboxes, PushGroups, Shapes, Waking};
 use crate::resume_tokens::TokenCalls;
 use crate::retries::RetryCalls;
 use crate::runs::RunCalls;
@@ -38,6 +38,7 @@ pub struct StateStore {
     /// Selects the partition of the next push, claim or append.
     pub(crate) turn: Arc<AtomicUsize>,
     pub(crate) waking: Arc<Waking>,
+    pub(crate) failing: Arc<Failing>,
     pub(crate) push_groups: Arc<PushGroups>,
     pub(crate) kept: Arc<KeptPushes>,
     pub(crate) calls: Arc<Calls>,
@@ -122,6 +123,7 @@ impl StateStore {
             shapes: Arc::default(),
             turn: Arc::new(AtomicUsize::new(fastrand::usize(..))),
             waking: Arc::default(),
+            failing: Arc::default(),
             push_groups: Arc::default(),
             kept: Arc::new(KeptPushes::new(options.kept_push_bytes)),
             calls: Arc::new(calls),

@@ -93,11 +93,17 @@ pub trait Queue: Send + Sync + fmt::Debug {
     /// The store does not repeat a claim. If its reply is lost, send the same request [`repeated`](ClaimRequest::repeated).
     /// Otherwise its jobs become ready again when their lease expires.
     ///
+    /// A partition that cannot be reached holds up only its own jobs. The claim returns the jobs of the others, and [`Claim::next`] is
+    /// at most 5 s. Claims of this process leave the partition out for up to 5 s, then one claim tries it again. If the reply of a
+    /// partition is lost, the claim fails. Its repetition returns the jobs of the partitions that answer; what the lost claim leased in
+    /// another one becomes ready when the lease expires.
+    ///
     /// If the lease of a job expires and no call has extended or settled it, its worker has probably not received it. The first
     /// three such deliveries of a job do not count as attempts; further ones do.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if the request exceeds a limit. [`Error::Indeterminate`] if the reply is lost.
+    /// [`Error::InvalidArgument`] if the request exceeds a limit. [`Error::Indeterminate`] if a reply is lost.
+    /// [`Error::Unavailable`] if no partition can be reached.
     async fn claim(&self, request: &ClaimRequest) -> Result<Claim>;
 
     /// `async fn extend(&self, queue: &QueueName, jobs: &[Extension], lasting: Duration) -> Result<Vec<Extended>>`

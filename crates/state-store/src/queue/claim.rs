@@ -19,6 +19,9 @@ use crate::StateStore;
 
 pub(super) const OP: Op = Op::QueueClaim;
 
+/// After so many failures a claim visits no more partitions: the next one leaves those out.
+const MOST_FAILURES: usize = 2;
+
 /// How much memory small jobs may share with others.
 const SHARED_BYTES: usize = 1 << 20;
 
@@ -63,7 +66,8 @@ pub(super) async fn claim(
     Ok(with_shape!(store, OP, &request.queue, false, |shape| claim_in(store, request, &shape, waiter).await?))
 }
 
-/// Claims from the partitions, one after the other, until there are enough jobs. `None` if the queue has another shape.
+/// Claims from the partitions, one after the other, until there are enough jobs. `None` if the queue has another shape. A partition
+/// that fails does not keep it from visiting the others.
 async fn claim_in(
     store: &StateStore,
     request: &ClaimRequest,
@@ -71,13 +75,16 @@ async fn claim_in(
     waiter: Option<&dyn Registering>,
 ) -> Result<Option<Claim>> {
     let count = shape.count();
-    let (partitions, rest) = match waiter {
+    let (wanted, rest) = match waiter {
         // The lost claim may have leased jobs anywhere.
         Some(waiter) if !request.is_repeat => waiter.visits(request, count),
         _ => (in_order(request, count).collect(), None),
     };
+    // A partition that rests has answered a claim within the last 10 s.
+    let mut do_some_work = rest.is_some();
+    let (partitions, left_out) = store.failing.choose(request, wanted, do_some_work);
     let mut all = Claim::new(Vec::new(), rest, false);
-    let mut visited = 0;
+    let (mut visited, mut errors) = (0, Vec::new());
     for &partition in &partitions {
         let found = all.jobs.len();
         let room = waiter.map_or(usize::MAX, |waiter| waiter.room(request, partition, found));
@@ -85,51 +92,91 @@ async fn claim_in(
         let most = (request.max - found).min(if request.is_repeat { usize::MAX } else { room });
         let bytes: usize = all.jobs.iter().map(|job| job.payload.len()).sum();
         let left = request.max_bytes.saturating_sub(bytes);
-        if most == 0 || left == 0 {
+        if most == 0 || left == 0 || !request.is_repeat && errors.len() == MOST_FAILURES {
             break;
         }
-        let is_here = |of: &Registered| of.queue == request.queue && of.partition == partition;
-        let notified = waiter.map(|_| store.waking.take_notified(is_here)).unwrap_or_default();
-        let registering = waiter.map(|waiter| (waiter, waiter.registration(request, (partition, count), most)));
-        let registration = registering.as_ref().map(|(_, (_, argument))| argument.clone()).unwrap_or_default();
-        let sent = Instant::now();
-        let answer = claim_from(store, request, shape, partition, (most, left), registration).await;
-        if let Some((waiter, (token, _))) = registering {
-            waiter.answered(request, (token, most), sent, &answer);
-        }
-        if answer.as_ref().is_err_and(|error| !matches!(error, Error::Indeterminate { .. })) {
-            // Nobody else was notified of the jobs in this partition.
-            store.pass_on(notified);
-        }
-        let claim = match answer {
-            Ok(Some(answer)) => answer.claim,
+        let claim = match visit(store, request, shape, waiter, partition, (most, left)).await {
+            Ok(Some(claim)) => claim,
             Ok(None) if all.jobs.is_empty() => return Ok(None),
-            // A repetition finds the jobs of all partitions.
-            Err(error) if all.jobs.is_empty() || matches!(error, Error::Indeterminate { .. }) => return Err(error),
             // The jobs of the other partitions are leased.
-            Ok(None) | Err(_) => break,
+            Ok(None) => break,
+            // The caller repeats the claim, which finds the jobs of all partitions.
+            Err(error @ Error::Indeterminate { .. }) if !request.is_repeat => return Err(error),
+            Err(error) => {
+                visited += 1;
+                errors.push(error);
+                continue;
+            }
         };
-        visited += 1;
+        (visited, do_some_work) = (visited + 1, true);
         // It had places for no more, and more may be ready.
         let is_cut = claim.jobs.len() == most && found + most < request.max;
         all.jobs.extend(claim.jobs);
         all.paused |= claim.paused;
-        all.next = match (all.next, claim.next) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+        all.next = sooner(all.next, claim.next);
         all.next = if is_cut { Some(Duration::ZERO) } else { all.next };
     }
-    if visited < partitions.len() {
-        if !all.jobs.is_empty() {
-            all.next = Some(Duration::ZERO);
-        }
-        let unvisited = &partitions[visited..];
+    let unvisited = [&partitions[visited..], &left_out].concat();
+    if !unvisited.is_empty() {
         let is_left = |of: &Registered| of.queue == request.queue && unvisited.contains(&of.partition);
         store.pass_on(store.waking.take_notified(is_left));
     }
+    let has_broken = errors.iter().any(|error| !is_of_partition(error));
+    if all.jobs.is_empty() && (has_broken || !do_some_work) && !errors.is_empty() {
+        let error = errors.into_iter().min_by_key(|error| match error {
+            Error::Indeterminate { .. } => 1,
+            Error::Unavailable { .. } => 2,
+            _ => 0,
+        });
+        return error.map_or(Ok(None), Err);
+    }
+    if !errors.is_empty() || !left_out.is_empty() {
+        all.next = sooner(all.next, store.failing.tries_in(&request.queue));
+    }
+    if (visited < partitions.len() || has_broken) && (!all.jobs.is_empty() || errors.len() == MOST_FAILURES) {
+        all.next = Some(Duration::ZERO);
+    }
     all.paused &= all.jobs.is_empty();
     Ok(Some(all))
+}
+
+/// Claims up to `most` jobs of about `left` bytes from one partition, and registers the waiter there.
+async fn visit(
+    store: &StateStore,
+    request: &ClaimRequest,
+    shape: &Shape,
+    waiter: Option<&dyn Registering>,
+    partition: u16,
+    (most, left): (usize, usize),
+) -> Result<Option<Claim>> {
+    let is_here = |of: &Registered| of.queue == request.queue && of.partition == partition;
+    let notified = waiter.map(|_| store.waking.take_notified(is_here)).unwrap_or_default();
+    let registering = waiter.map(|waiter| (waiter, waiter.registration(request, (partition, shape.count()), most)));
+    let registration = registering.as_ref().map(|(_, (_, argument))| argument.clone()).unwrap_or_default();
+    let sent = Instant::now();
+    let answer = claim_from(store, request, shape, partition, (most, left), registration).await;
+    if let Some((waiter, (token, _))) = registering {
+        waiter.answered(request, (token, most), sent, &answer);
+    }
+    match &answer {
+        Ok(_) => store.failing.answered(&request.queue, partition),
+        Err(error) if is_of_partition(error) => store.failing.failed(request, partition, error),
+        Err(_) => {}
+    }
+    // Nobody else was notified of the jobs in this partition. If the reply was lost, the repetition finds them.
+    if answer.as_ref().is_err_and(|error| request.is_repeat || !matches!(error, Error::Indeterminate { .. })) {
+        store.pass_on(notified);
+    }
+    Ok(answer?.map(|answered| answered.claim))
+}
+
+/// Whether the partition may work again soon. Other errors are for an operator.
+fn is_of_partition(error: &Error) -> bool {
+    matches!(error, Error::Unavailable { .. } | Error::Indeterminate { .. })
+}
+
+fn sooner(one: Option<Duration>, other: Option<Duration>) -> Option<Duration> {
+    one.into_iter().chain(other).min()
 }
 
 /// All partitions in the order in which a claim and its repetitions visit them.

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod expired_runs;
+mod failing_partitions;
 mod golden_retries;
 mod heartbeats;
 mod idempotency;

@@ -60,7 +60,7 @@ impl Work {
         let Some(needed) = waiting.iter().map(|grant| self.queues[grant.queue].supply.may_have()).min() else { return };
         let may_be_recalled = |index: &usize| {
             let queue = &self.queues[*index];
-            queue.supply.can_be_recalled() && queue.gate.is_open(now)
+            queue.supply.can_be_recalled() && queue.may_claim(now)
         };
         // First the queue that is claimed from next anyway.
         let all = (0..self.queues.len()).filter(may_be_recalled);
@@ -164,7 +164,7 @@ impl Work {
                 continue;
             }
             queue.supply.give_up_repeat(self.settings.lease, self.mode != Mode::Working, now);
-            let may_call = queue.gate.is_open(now);
+            let may_call = queue.may_claim(now);
             if let Some((request, reserve)) = queue.supply.repeat(may_call) {
                 self.call_claim(index, request, reserve, now);
             }
@@ -185,6 +185,8 @@ impl Work {
         self.call(Op::QueueClaim, call, move |outcome| {
             let (answer, lost) = match outcome {
                 Ok((answer @ Err(Error::Indeterminate { .. }), request)) => (answer, Some(request)),
+                // This copy was not executed; an earlier one may have been.
+                Ok((answer @ Err(Error::Unavailable { .. }), request)) if request.is_repeat => (answer, Some(request)),
                 Ok((answer, _)) => (answer, None),
                 Err(broken) => (Err(broken), None),
             };
@@ -209,7 +211,7 @@ impl Work {
                     Some(request) => self.queues[index].supply.claim_lost(request),
                     None => self.queues[index].supply.claim_failed(),
                 }
-                return self.on_error(index, &error, now);
+                return self.on_error(index, Op::QueueClaim, &error, now);
             }
         };
         self.on_answer(index, sent);

@@ -110,7 +110,7 @@ impl Work {
                         slot.job.put_back_progress(progress);
                     }
                 }
-                self.on_error(index, &error, now);
+                self.on_error(index, Op::QueueExtend, &error, now);
                 self.queues[index].renewal_failed(now);
             }
         }

@@ -31,7 +31,10 @@ pub(super) struct QueueState {
     pub(super) settings: QueueSettings,
     pub(super) supply: Supply,
     pub(super) outbox: Outbox,
+    /// Closed after a settlement or a renewal failed. No call is sent.
     pub(super) gate: Gate,
+    /// Closed after a claim failed. Settlements and renewals are sent: the partitions that have the jobs may work.
+    pub(super) claim_gate: Gate,
     pub(super) log_limit: LogLimit,
     /// See [`turn`](Self::turn).
     turn: u64,
@@ -72,6 +75,7 @@ impl QueueState {
             supply: Supply::new(lease),
             outbox: Outbox::new(now),
             gate: Gate::new(lease),
+            claim_gate: Gate::new(lease),
             log_limit: LogLimit::default(),
             turn: 0,
             is_active: true,
@@ -110,7 +114,22 @@ impl QueueState {
 
     /// Whether to claim from it when there is room.
     pub(super) fn may_be_claimed(&self, now: Instant) -> bool {
-        self.supply.is_wanted() && self.supply.waits_until().is_none_or(|until| until <= now) && self.gate.is_open(now)
+        self.supply.is_wanted() && self.supply.waits_until().is_none_or(|until| until <= now) && self.may_claim(now)
+    }
+
+    /// Whether claims may be sent.
+    pub(super) fn may_claim(&self, now: Instant) -> bool {
+        self.gate.is_open(now) && self.claim_gate.is_open(now)
+    }
+
+    /// Whether no call failed since the last success.
+    pub(super) fn is_healthy(&self) -> bool {
+        self.gate.is_healthy() && self.claim_gate.is_healthy()
+    }
+
+    /// When calls may be sent again.
+    fn opens_at(&self) -> impl Iterator<Item = Instant> {
+        [&self.gate, &self.claim_gate].into_iter().filter_map(Gate::opens_at)
     }
 
     /// Its turn: among queues with the same load, the driver claims from the one with the lowest turn first. The turn grows with the
@@ -135,7 +154,8 @@ impl QueueState {
     pub(super) fn stays_active(&mut self) -> bool {
         let has_work = self.jobs() > 0 || self.outbox.len() > 0 || !self.renewals.is_empty();
         let has_report = self.log_limit.reports_at().is_some();
-        self.is_active = has_work || has_report || !self.supply.is_registered() || self.gate.opens_at().is_some();
+        let is_closed = self.opens_at().next().is_some();
+        self.is_active = has_work || has_report || !self.supply.is_registered() || is_closed;
         self.is_active
     }
 
@@ -240,7 +260,8 @@ impl QueueState {
     pub(super) fn wakes(&self) -> impl Iterator<Item = Instant> {
         let renew = (self.jobs() > 0).then_some(self.renew_at);
         let claim = self.supply.waits_until();
-        [renew, claim, self.outbox.sends_at(), self.gate.opens_at(), self.log_limit.reports_at()].into_iter().flatten()
+        let others = [renew, claim, self.outbox.sends_at(), self.log_limit.reports_at()].into_iter().flatten();
+        others.chain(self.opens_at())
     }
 }
 
@@ -283,6 +304,19 @@ mod tests {
         queue.job_claimed(1, now);
         queue.supply.claim_sent(3, 3, 0, now);
         assert_eq!((queue.held(), queue.jobs(), queue.may_be_claimed(now), queue.is_done()), (4, 1, false, false));
+    }
+
+    #[test]
+    fn a_claim_that_failed_holds_up_no_renewal_and_another_call_that_failed_also_claims() {
+        let now = Instant::now();
+        let mut queue = queue(8, now);
+        queue.job_claimed(1, now);
+        queue.claim_gate.close(now);
+        assert!(!queue.may_be_claimed(now) && queue.is_renewal_due(now) && !queue.is_healthy());
+        queue.claim_gate.open(now);
+        assert!(queue.may_be_claimed(now) && queue.is_healthy());
+        queue.gate.close(now);
+        assert!(!queue.may_be_claimed(now) && !queue.is_renewal_due(now) && !queue.is_healthy());
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Work {
     }
 
     fn settle_failed(&mut self, index: usize, batch: Arc<Batch>, error: &Error, now: Instant) {
-        self.on_error(index, error, now);
+        self.on_error(index, Op::QueueSettle, error, now);
         let ended = self.queues[index].outbox.failed(batch, error, now);
         self.report_batch_not_settled(index, &ended, now);
     }

@@ -75,7 +75,7 @@ impl Work {
             let index = self.active[position];
             let queue = &self.queues[index];
             let is_full = queue.is_full() && queue.settings.concurrency < self.settings.concurrency;
-            if queue.supply.is_notified() && (all || is_full) && queue.gate.is_open(now) {
+            if queue.supply.is_notified() && (all || is_full) && queue.may_claim(now) {
                 self.send_claim_to_pass_on(index, now);
             }
         }

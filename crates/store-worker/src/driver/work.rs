@@ -193,22 +193,26 @@ impl Work {
 
     /// The store answered a call on this queue that was sent at `sent`.
     pub(super) fn on_answer(&mut self, index: usize, sent: Instant) {
-        self.queues[index].gate.open(sent);
+        let queue = &mut self.queues[index];
+        queue.gate.open(sent);
+        queue.claim_gate.open(sent);
         self.on_recovery();
     }
 
     /// Logs once that all calls succeed again.
     pub(super) fn on_recovery(&mut self) {
-        let are_healthy = || self.waiter_gate.is_healthy() && self.queues.iter().all(|queue| queue.gate.is_healthy());
+        let are_healthy = || self.waiter_gate.is_healthy() && self.queues.iter().all(QueueState::is_healthy);
         if self.is_store_down && are_healthy() {
             self.is_store_down = false;
             tracing::info!(target: TARGET, worker = %self.name, "the store is available again");
         }
     }
 
-    /// A call on this queue failed: the driver sends nothing for it until its gate opens again.
-    pub(super) fn on_error(&mut self, index: usize, error: &Error, now: Instant) {
-        self.queues[index].gate.close(now);
+    /// A call on this queue failed: the driver claims nothing from it for a while, and sends nothing at all if it was another call.
+    pub(super) fn on_error(&mut self, index: usize, op: Op, error: &Error, now: Instant) {
+        let queue = &mut self.queues[index];
+        let gate = if op == Op::QueueClaim { &mut queue.claim_gate } else { &mut queue.gate };
+        gate.close(now);
         self.activate(index);
         self.on_outage(error);
     }

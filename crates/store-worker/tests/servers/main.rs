@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in what the cases share")]
 
+mod failing_partitions;
 mod lost_claims;
 mod partitions;
 mod reservations;

@@ -98,6 +98,22 @@ async fn jobs_whose_claim_was_not_heard_start_when_the_store_is_back_and_not_aft
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_was_not_heard_is_repeated_also_after_a_repetition_that_did_not_arrive() {
+    let fixture = Fixture::new();
+    fixture.push_many(3).await;
+    fixture.store.fail(&[Op::QueueClaim], Fault::ReplyLost);
+    let worker = Running::start(fixture.worker().with_queue("email", async |_: Job| Ok(Done::discard())));
+    fixture.until("claimed by nobody", |counts| counts.running == 3).await;
+    fixture.store.fail(&[Op::QueueClaim], Fault::Away);
+    let before = fixture.store.count(Op::QueueClaim);
+    eventually("it is repeated", async || fixture.store.count(Op::QueueClaim) >= before + 3).await;
+    fixture.store.heal();
+    // The store's clock stands still: no lease ends.
+    fixture.until("done", |counts| counts.pending() == 0).await;
+    assert_eq!(worker.shutdown().await.stats.completed, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn jobs_whose_claim_was_not_heard_for_a_lease_come_back() {
     let fixture = Fixture::new();
     fixture.push_many(3).await;
