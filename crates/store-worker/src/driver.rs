@@ -107,7 +107,7 @@ impl Driver {
                 work.on_claimed(queue, (sent, ended_before), answer, lost, now);
             }
             Event::Woken { sent, answer } => work.on_woken(sent, answer, now),
-            Event::Settled { queue, sent, answer } => work.on_settled(queue, sent, answer, now),
+            Event::Settled { of, sent, answer } => work.on_settled(of, sent, answer, now),
             Event::Extended { of, sent, ids, extensions, answer } => {
                 work.on_extended(of, sent, &ids, extensions, answer, now);
             }

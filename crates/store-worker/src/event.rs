@@ -22,7 +22,12 @@ pub(crate) enum Event {
     /// A wait has ended.
     Woken { sent: Instant, answer: Result<Option<Wakeup>> },
     /// Settlements were answered.
-    Settled { queue: usize, sent: Instant, answer: Result<Receipt<Vec<Settled>>> },
+    Settled {
+        /// The queue and the partition.
+        of: (usize, u16),
+        sent: Instant,
+        answer: Result<Receipt<Vec<Settled>>>,
+    },
     /// A renewal of leases was answered.
     Extended {
         /// The queue and the partition.

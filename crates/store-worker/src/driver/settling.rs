@@ -16,7 +16,7 @@ use crate::span::TARGET;
 use crate::stats::Ending;
 
 impl Work {
-    /// Settles the jobs that have ended, one call per queue at a time. While handlers are fast, a few settlements wait for more.
+    /// Settles the jobs that have ended, one call per partition at a time. While handlers are fast, a few settlements wait for more.
     pub(super) fn settle(&mut self, now: Instant) {
         let is_fast = self.pace.is_fast() && self.mode == Mode::Working;
         let few = if is_fast { self.settings.few } else { 0 };
@@ -26,12 +26,17 @@ impl Work {
             if !queue.gate.is_open(now) {
                 continue;
             }
-            let Some(batch) = queue.outbox.send(few, queue.running() > 0, now) else { continue };
-            let (store, queue, durability) =
-                (self.store.clone(), queue.settings.name.clone(), self.settings.durability);
-            let call = async move { store.settle(&queue, batch.settlements(), durability).await };
-            self.call(Op::QueueSettle, call, move |answer| Event::Settled { queue: index, sent: now, answer });
+            for (partition, batch) in queue.outbox.send(few, queue.running() > 0, now) {
+                self.send_settlements((index, partition), batch, now);
+            }
         }
+    }
+
+    fn send_settlements(&self, of: (usize, u16), batch: Arc<Batch>, now: Instant) {
+        let (store, durability) = (self.store.clone(), self.settings.durability);
+        let queue = self.queues[of.0].settings.name.clone();
+        let call = async move { store.settle(&queue, batch.settlements(), durability).await };
+        self.call(Op::QueueSettle, call, move |answer| Event::Settled { of, sent: now, answer });
     }
 
     pub(super) fn push_settlement(&mut self, slot: &Slot, verdict: Verdict) {
@@ -44,12 +49,12 @@ impl Work {
 
     pub(super) fn on_settled(
         &mut self,
-        index: usize,
+        (index, partition): (usize, u16),
         sent: Instant,
         answer: Result<Receipt<Vec<Settled>>>,
         now: Instant,
     ) {
-        let Some(batch) = self.queues[index].outbox.answered(now + LINGER) else { return };
+        let Some(batch) = self.queues[index].outbox.answered(partition, now + LINGER) else { return };
         let answers = match answer {
             Ok(receipt) => receipt.value,
             Err(error @ Error::NotDurable { .. }) => {
@@ -57,10 +62,10 @@ impl Work {
                 tracing::warn!(target: TARGET, %queue, %error, "settlements were executed, but did not reach the durability");
                 vec![Settled::Done; batch.len()]
             }
-            Err(error) => return self.settle_failed(index, batch, &error, now),
+            Err(error) => return self.settle_failed((index, partition), batch, &error, now),
         };
         self.on_answer(index, sent);
-        self.queues[index].outbox.accepted();
+        self.queues[index].outbox.accepted(partition);
         for ((settlement, note), answer) in batch.iter().zip(answers) {
             match answer {
                 Settled::Lost => self.report_not_settled(index, settlement, note, now),
@@ -70,9 +75,9 @@ impl Work {
         }
     }
 
-    fn settle_failed(&mut self, index: usize, batch: Arc<Batch>, error: &Error, now: Instant) {
+    fn settle_failed(&mut self, (index, partition): (usize, u16), batch: Arc<Batch>, error: &Error, now: Instant) {
         self.on_error(index, Op::QueueSettle, error, now);
-        let ended = self.queues[index].outbox.failed(batch, error, now);
+        let ended = self.queues[index].outbox.failed(partition, batch, error, now);
         self.report_batch_not_settled(index, &ended, now);
     }
 

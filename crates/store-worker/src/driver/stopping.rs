@@ -84,9 +84,10 @@ impl Work {
             self.report_lost(slot.queue, slot.job.id(), Delivery::of(&slot.job), NOT_GIVEN_BACK, now);
         }
         for index in 0..self.queues.len() {
-            let (under_way, pending) = self.queues[index].outbox.take_all();
-            under_way.iter().for_each(|batch| self.report_batch_given_up(index, batch, true, now));
-            self.report_batch_given_up(index, &pending, false, now);
+            for (under_way, pending) in self.queues[index].outbox.take_all() {
+                under_way.iter().for_each(|batch| self.report_batch_given_up(index, batch, true, now));
+                self.report_batch_given_up(index, &pending, false, now);
+            }
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Faulty {
     partitions: AtomicU16,
     /// Extensions of leases of this partition do not arrive.
     lost_partition: watch::Sender<Option<u16>>,
+    /// Settlements of jobs of this partition do not arrive.
+    unsettled_partition: watch::Sender<Option<u16>>,
     most_settlements: AtomicUsize,
     refused: Mutex<Option<JobId>>,
     unknown: Mutex<Option<JobId>>,
@@ -69,6 +71,7 @@ impl Faulty {
             held_queue: watch::Sender::default(),
             partitions: AtomicU16::new(1),
             lost_partition: watch::Sender::default(),
+            unsettled_partition: watch::Sender::default(),
             most_settlements: AtomicUsize::new(usize::MAX),
             refused: Mutex::default(),
             unknown: Mutex::default(),
@@ -121,6 +124,11 @@ impl Faulty {
     /// Extensions of leases of this partition wait, as if its server had gone; `None` lets them go.
     pub(crate) fn hold_extensions_of(&self, partition: Option<u16>) {
         self.lost_partition.send_replace(partition);
+    }
+
+    /// Settlements of jobs of this partition wait, as if its server had gone; `None` lets them go.
+    pub(crate) fn hold_settlements_of(&self, partition: Option<u16>) {
+        self.unsettled_partition.send_replace(partition);
     }
 
     /// More settlements than this in one call do not arrive in time.
@@ -257,7 +265,9 @@ impl Queue for Faulty {
     ) -> Result<Receipt<Vec<Settled>>> {
         let refused = self.refused.lock().unwrap().clone();
         let is_refused = settlements.iter().any(|settlement| Some(&settlement.lease.job) == refused.as_ref());
+        let is_held = |held: &Option<u16>| settlements.iter().any(|of| Some(of.lease.partition) == *held);
         let call = async {
+            self.unsettled_partition.subscribe().wait_for(|held| !is_held(held)).await.unwrap();
             if settlements.len() > self.most_settlements.load(Ordering::SeqCst) {
                 return Err(Error::indeterminate(Op::QueueSettle, "took too long"));
             }

@@ -215,3 +215,22 @@ async fn only_the_job_whose_outcome_the_store_does_not_know_is_unknown() {
     eventually("counted", async || worker.handle.stats().unknown == 1).await;
     assert_eq!(worker.shutdown().await.stats.lost, 0);
 }
+
+/// Jobs of two partitions end at the same time, and others later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_cannot_be_reached_keeps_no_other_one_from_being_settled() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    fixture.store.divide(2);
+    fixture.store.hold_settlements_of(Some(1));
+    fixture.push_batch(4).await;
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
+    turnstile.until_inside(4).await;
+    turnstile.open();
+    eventually("those of one partition are settled", async || worker.handle.stats().completed == 2).await;
+    fixture.push_batch(4).await;
+    eventually("those that end later, too", async || worker.handle.stats().completed > 2).await;
+    fixture.store.hold_settlements_of(None);
+    eventually("all are settled", async || worker.handle.stats().completed == 8).await;
+    assert_eq!(worker.shutdown().await.stats.lost, 0);
+}
