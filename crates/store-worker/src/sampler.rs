@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use store_core::metric::{QUEUE_JOBS, QUEUE_NEXT_AGE_SECONDS};
 use store_core::{JobState, PageRequest, QueueInspect, QueueName, Result, Timestamp};
 
@@ -65,13 +66,16 @@ impl QueueSampler {
     }
 
     async fn run(self) {
-        let gauges: Vec<_> = self.queues.iter().map(Gauges::new).collect();
+        join_all(self.queues.iter().map(|queue| self.watch(queue))).await;
+    }
+
+    /// Samples a queue. One that does not answer delays no other one.
+    async fn watch(&self, queue: &QueueName) {
+        let gauges = Gauges::new(queue);
         loop {
-            for (queue, gauges) in self.queues.iter().zip(&gauges) {
-                if let Err(error) = self.sample(queue, gauges).await {
-                    tracing::debug!(%queue, %error, "a queue could not be sampled");
-                    gauges.forget();
-                }
+            if let Err(error) = self.sample(queue, &gauges).await {
+                tracing::debug!(%queue, %error, "a queue could not be sampled");
+                gauges.forget();
             }
             tokio::time::sleep(self.interval).await;
         }

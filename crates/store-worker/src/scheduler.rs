@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use store_core::{Advance, Advanced, DueSchedules, Durability, Error, Op, QueueName, Result, Schedules};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 
 use crate::worker::AbortOnDrop;
 
@@ -23,7 +24,7 @@ const ROUNDS: usize = 20;
 ///
 /// It sleeps until the next time of its queues, and checks each queue every 10 s for schedules that were put or resumed meanwhile.
 /// So the first firing of a new schedule may be up to 10 s late; each other one is up to 0.1 s late. An idle process sends one
-/// small call per queue in 10 s.
+/// small call per queue in 10 s. A queue that does not answer delays no other one.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -82,8 +83,7 @@ impl Scheduler {
     /// read a schedule, [`Error::Corrupt`](store_core::Error::Corrupt) with its name; the other schedules fire.
     pub async fn tick(&self) -> Result<Duration> {
         let mut result = Ok(LOOK_EVERY);
-        for queue in &self.queues {
-            let (pause, ticked) = self.tick_queue(queue).await;
+        for (pause, ticked) in join_all(self.queues.iter().map(|queue| self.tick_queue(queue))).await {
             result = result.and_then(|least: Duration| ticked.map(|()| least.min(pause)));
         }
         result
@@ -99,16 +99,23 @@ impl Scheduler {
     }
 
     async fn run(self) {
-        let mut waiting: Vec<_> =
-            self.queues.iter().map(|queue| Watched { queue, next: Instant::now(), failed: false }).collect();
+        join_all(self.queues.iter().map(|queue| self.watch(queue))).await;
+    }
+
+    /// Fires the schedules of a queue, and logs the begin and the end of an outage.
+    async fn watch(&self, queue: &QueueName) {
+        let mut has_failed = false;
         loop {
-            for watched in waiting.iter_mut().filter(|watched| watched.next <= Instant::now()) {
-                let pause = watched.noted(self.tick_queue(watched.queue).await);
-                let jitter = JITTER.mul_f64(fastrand::f64());
-                watched.next = Instant::now() + pause + jitter;
+            let (pause, ticked) = self.tick_queue(queue).await;
+            let had_failed = std::mem::replace(&mut has_failed, ticked.is_err());
+            match ticked {
+                Ok(()) if had_failed => tracing::info!(%queue, "all schedules of the queue fire again"),
+                Err(error) if !had_failed => {
+                    tracing::warn!(%queue, %error, "not all schedules of the queue have fired");
+                }
+                _ => {}
             }
-            let Some(next) = waiting.iter().map(|watched| watched.next).min() else { return };
-            sleep_until(next).await;
+            sleep(pause + JITTER.mul_f64(fastrand::f64())).await;
         }
     }
 
@@ -156,27 +163,6 @@ impl Scheduler {
             _ => {}
         }
         Ok(())
-    }
-}
-
-/// One queue of a running scheduler.
-struct Watched<'q> {
-    queue: &'q QueueName,
-    next: Instant,
-    failed: bool,
-}
-
-impl Watched<'_> {
-    /// Logs the begin and the end of an outage. Returns how long to pause.
-    fn noted(&mut self, (pause, ticked): (Duration, Result<()>)) -> Duration {
-        let was_failed = std::mem::replace(&mut self.failed, ticked.is_err());
-        let queue = self.queue;
-        match ticked {
-            Ok(()) if was_failed => tracing::info!(%queue, "all schedules of the queue fire again"),
-            Err(error) if !was_failed => tracing::warn!(%queue, %error, "not all schedules of the queue have fired"),
-            _ => {}
-        }
-        pause
     }
 }
 

@@ -22,4 +22,5 @@ mod metering;
 mod notifications;
 mod outages;
 mod shutdown;
+mod silent_queue;
 mod typed;
