@@ -174,7 +174,7 @@ metrics! {
     QUEUE_NEXT_AGE_SECONDS = Gauge "queue_next_age_seconds" ["queue"] Seconds
         "Time since the push of the job that is claimed next: the oldest ready job of the highest priority; 0 without one. Only of queues with a sampler";
     WORKER_JOBS = Counter "worker_jobs_total" ["queue", "outcome"] Count
-        "Deliveries. `outcome` is `completed`, `failed`, `timed_out`, `panicked`, `snoozed`, `cancelled`, `released`, `lost`, or `unknown`: the reply to the settlement was lost";
+        "Deliveries. `outcome` is `completed`, `failed`, `timed_out`, `panicked`, `snoozed`, `cancelled`, `released`, `lost`, or `unknown`: the reply to the settlement was lost, or it did not reach the durability";
     WORKER_DEAD_JOBS = Counter "worker_dead_jobs_total" ["queue"] Count
         "Jobs that are dead after a delivery";
     WORKER_RUNNING_JOBS = Gauge "worker_running_jobs" ["queue"] Count

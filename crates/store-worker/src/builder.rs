@@ -268,8 +268,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// With settlements that request this durability. If a settlement does not reach it, the settlement is valid, and the worker
-    /// logs a warning. Default [`Durability::Accepted`].
+    /// With settlements that request this durability. If a settlement does not reach it, the worker counts the delivery as
+    /// [unknown](crate::WorkerStats::unknown) and logs it: the settlement took effect if the lease lasted. Default [`Durability::Accepted`].
     #[must_use]
     pub fn with_durability(mut self, durability: Durability) -> Self {
         self.parts.durability = durability;

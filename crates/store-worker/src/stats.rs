@@ -19,7 +19,7 @@ pub(crate) enum Ending {
     Cancelled,
     Released,
     Lost,
-    /// The reply to its settlement was lost, or its handler did not return after a commit.
+    /// The reply to its settlement was lost, or it did not reach the durability, or the handler did not return after a commit.
     Unknown,
 }
 
@@ -96,8 +96,8 @@ pub struct WorkerStats {
     pub released: u64,
     /// Lost their lease, or could not be settled before it expired: the job is delivered again.
     pub lost: u64,
-    /// Their lease ended after the reply to their settlement was lost, or after the handler had made a commit: the store has
-    /// accepted the result, or the job is delivered again.
+    /// Their lease ended after the reply to their settlement was lost, or after the handler had made a commit; or their settlement did
+    /// not reach the [durability](crate::WorkerBuilder::with_durability): the store has accepted the result, or the job is delivered again.
     pub unknown: u64,
     /// Of the deliveries that failed, timed out or panicked: those after which the job was dead.
     pub dead: u64,

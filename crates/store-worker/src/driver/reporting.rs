@@ -18,8 +18,10 @@ pub(super) const LEASE_LOST: &str = "the lease was lost";
 const NOT_SETTLED: &str = "the lease ended before the result was settled";
 const PERHAPS_SETTLED: &str = "its lease has ended, and an earlier settlement or a commit of it may have been accepted";
 const UNANSWERED: &str = "the worker ended before its settlement was answered";
-const GONE: &str =
+pub(super) const GONE: &str =
     "the reply to its settlement was lost, and the job is gone: the settlement or another worker removed it";
+pub(super) const NOT_DURABLE: &str =
+    "its settlement did not reach the durability: a failover may undo it, or the lease was lost before";
 pub(super) const NOT_GIVEN_BACK: &str = "the job could not be given back before the worker ended";
 
 impl Work {
@@ -76,9 +78,16 @@ impl Work {
         }
     }
 
-    /// Counts and logs a delivery whose job is gone, if the store does not know whether its settlement removed the job.
-    pub(super) fn report_unknown(&mut self, index: usize, settlement: &Settlement, note: &Note, now: Instant) {
-        self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, GONE, now);
+    /// Counts and logs a delivery of which the store does not tell whether its settlement counts.
+    pub(super) fn report_unknown(
+        &mut self,
+        index: usize,
+        settlement: &Settlement,
+        note: &Note,
+        reason: &str,
+        now: Instant,
+    ) {
+        self.report_ending(index, &settlement.lease.job, note.delivery, Ending::Unknown, reason, now);
     }
 
     /// [`Work::report_not_settled`] for each delivery of a batch.

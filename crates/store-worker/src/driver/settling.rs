@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::delivery::Delivery;
 use super::outbox::{Batch, Note};
 use super::pace::LINGER;
+use super::reporting::{GONE, NOT_DURABLE};
 use super::slot::Slot;
 use super::verdict::Verdict;
 use super::work::{Mode, Work};
@@ -55,12 +56,13 @@ impl Work {
         now: Instant,
     ) {
         let Some(batch) = self.queues[index].outbox.answered(partition, now + LINGER) else { return };
-        let answers = match answer {
-            Ok(receipt) => receipt.value,
+        let (answers, why_unknown) = match answer {
+            Ok(receipt) => (receipt.value, GONE),
             Err(error @ Error::NotDurable { .. }) => {
                 let queue = &self.queues[index].settings.name;
-                tracing::warn!(target: TARGET, %queue, %error, "settlements were executed, but did not reach the durability");
-                vec![Settled::Done; batch.len()]
+                tracing::warn!(target: TARGET, %queue, %error, "settlements did not reach the durability");
+                // The error has no answers, and a failover may undo what was settled.
+                (vec![Settled::Unknown; batch.len()], NOT_DURABLE)
             }
             Err(error) => return self.settle_failed((index, partition), batch, &error, now),
         };
@@ -69,7 +71,7 @@ impl Work {
         for ((settlement, note), answer) in batch.iter().zip(answers) {
             match answer {
                 Settled::Lost => self.report_not_settled(index, settlement, note, now),
-                Settled::Unknown => self.report_unknown(index, settlement, note, now),
+                Settled::Unknown => self.report_unknown(index, settlement, note, why_unknown, now),
                 _ => self.report_settled(index, settlement, note, now),
             }
         }

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use embedded_store::EmbeddedState;
 use store_core::{
     Claim, ClaimRequest, Durability, Error, Extended, Extension, HolderName, JobId, NewJob, Op, Pushed, Queue,
-    QueueName, Receipt, Result, Settled, Settlement, Waiter, Wakeup,
+    QueueName, Reached, Receipt, Result, Settled, Settlement, Waiter, Wakeup,
 };
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     ReplyLost,
     /// Nothing is executed, but the caller cannot know that.
     Cut,
+    /// It is executed, and no replica has confirmed it in time.
+    NotDurable,
 }
 
 /// A store that fails on command, and remembers what it was asked.
@@ -233,6 +235,11 @@ impl Faulty {
             Some(Fault::ReplyLost) => {
                 call.await?;
                 Err(Error::indeterminate(op, "cut"))
+            }
+            Some(Fault::NotDurable) => {
+                call.await?;
+                let wanted = Durability::Replicated { replicas: 1, within: Duration::from_millis(1) };
+                Err(Error::NotDurable { op, wanted, reached: Reached::default() })
             }
         }
     }

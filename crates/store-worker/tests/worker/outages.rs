@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use store_core::{JobId, NewJob, Op, QueueInspect};
+use store_core::{ClaimRequest, HolderName, JobId, NewJob, Op, Queue, QueueInspect};
 use store_worker::{Done, Job};
 
 use crate::fixture::{ALL, Fault, Fixture, Running, Turnstile, eventually};
@@ -233,4 +233,25 @@ async fn a_partition_that_cannot_be_reached_keeps_no_other_one_from_being_settle
     fixture.store.hold_settlements_of(None);
     eventually("all are settled", async || worker.handle.stats().completed == 8).await;
     assert_eq!(worker.shutdown().await.stats.lost, 0);
+}
+
+/// The lease of one of two jobs has ended, and another worker has it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settlement_that_does_not_reach_the_durability_is_not_counted_as_done() {
+    let fixture = Fixture::new();
+    let turnstile = Turnstile::new();
+    let lost = fixture.push(NewJob::new("")).await;
+    let worker = Running::start(fixture.worker().with_queue("email", stays!(turnstile)));
+    turnstile.until_inside(1).await;
+    fixture.clock.advance(Duration::from_secs(20));
+    let other = HolderName::new("other").unwrap();
+    let request = ClaimRequest::new(fixture.queue.clone(), other, 1, Duration::from_secs(3600));
+    assert_eq!(fixture.state.claim(&request).await.unwrap().jobs[0].id(), &lost);
+    fixture.push(NewJob::new("")).await;
+    turnstile.until_inside(2).await;
+    fixture.store.fail(&[Op::QueueSettle], Fault::NotDurable);
+    turnstile.open();
+    eventually("both are counted", async || worker.handle.stats().unknown == 2).await;
+    assert_eq!((worker.handle.stats().completed, fixture.counts().await.running), (0, 1));
+    worker.shutdown().await;
 }
