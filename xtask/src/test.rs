@@ -56,13 +56,16 @@ const ON_EVERY_SERVER: [(&str, &[&str]); 6] = [
             "subscriptions",
         ],
     ),
-    ("state", &["crashes", "hand_over", "interrupted", "lost_replies", "waiting"]),
+    ("state", &["crashes", "hand_over", "interrupt", "lost_repl", "partial_write", "waiting"]),
     ("deploy", &[]),
     ("server_conf", &[]),
 ];
 
 /// How many random sequences each fetched server plays; the installed one plays four times as many.
 const SEQUENCES: (&str, &str) = ("CONFORMANCE_SEQUENCES", "250");
+
+/// How many scripts each test of `interruptions` interrupts on a fetched server; on the installed one 5,000.
+const INTERRUPTIONS: (&str, &str) = ("TWINSTORE_INTERRUPTIONS", "250");
 
 /// How many tests run at a time on a fetched server: most of their time they wait, for a lease to end or a failover.
 const THREADS: (&str, &str) = ("RUST_TEST_THREADS", "4");
@@ -103,7 +106,7 @@ impl Test {
                 commands.extend(ON_EVERY_SERVER.map(|(test, filters)| {
                     let mut command = cargo(&["test", "--workspace", "--test", test, "--"]);
                     command.args(filters);
-                    for (name, value) in [SEQUENCES, THREADS] {
+                    for (name, value) in [SEQUENCES, INTERRUPTIONS, THREADS] {
                         if std::env::var_os(name).is_none() {
                             command.env(name, value);
                         }

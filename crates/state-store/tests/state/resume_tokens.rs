@@ -127,7 +127,7 @@ async fn foreign_data_is_corrupt_and_not_shown() {
 /// A save, a take-over, and deletions, each interrupted before its first write and before a second one: there is no second
 /// one, and the repetition of an interrupted call has the outcome of the call.
 #[tokio::test]
-async fn a_script_that_ends_before_any_of_its_writes_leaves_nothing_to_repair() {
+async fn a_script_that_is_interrupted_before_any_of_its_writes_leaves_nothing_to_repair() {
     let server = RedisServer::state().start().await.unwrap();
     let proxy = ScriptProxy::start(&server).await.unwrap();
     let store = open(&proxy.url(), StateOptions::default()).await.unwrap();

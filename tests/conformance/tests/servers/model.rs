@@ -80,6 +80,9 @@ impl Pair {
     async fn shrink(&self, mut steps: Vec<Step>, mut difference: Difference) -> (Vec<Step>, Difference) {
         steps.truncate(difference.after);
         for index in (0..steps.len()).rev() {
+            if index >= steps.len() {
+                continue; // a shorter sequence differs earlier
+            }
             let mut fewer = steps.clone();
             fewer.remove(index);
             if let Some(found) = self.difference(&fewer).await {

@@ -212,6 +212,9 @@ async fn play(engines: &[Arc<dyn Engine>; 2], seed: u64) {
     let Some(mut found) = difference(engines, &steps).await else { return };
     steps.truncate(found.0);
     for index in (0..steps.len()).rev() {
+        if index >= steps.len() {
+            continue; // a shorter sequence differs earlier
+        }
         let mut fewer = steps.clone();
         fewer.remove(index);
         if let Some(again) = difference(engines, &fewer).await {
