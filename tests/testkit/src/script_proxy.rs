@@ -15,7 +15,7 @@ use crate::{RedisServer, RespConnection, lock};
 /// A proxy that has a script end between two of its writes, as in a server that dies there: the writes before stay, and the rest
 /// never happens.
 ///
-/// It learns the scripts as clients load them through it (`SCRIPT LOAD`), and on demand has the server run one of them with a
+/// It can also give scripts another clock. It learns the scripts as clients load them through it (`SCRIPT LOAD`), and on demand has the server run one of them with a
 /// limit on its writes: the next write ends the script. It keeps the limit in a key of the server, `testkit:writes`. It speaks
 /// no TLS. Dropping it ends all connections.
 pub struct ScriptProxy {
@@ -84,9 +84,7 @@ impl ScriptProxy {
         let (digest, instead) = match known {
             Some(digests) => digests,
             None => {
-                let head = format!("-- {script}:");
-                let source = lock(&self.scripts).sources.iter().find(|source| source.contains(&head)).cloned();
-                let source = source.unwrap_or_else(|| panic!("{script} has not been loaded through the proxy"));
+                let source = self.source(script);
                 let digests = (load(&mut control, &source).await?, load(&mut control, &limited(&source, then)).await?);
                 lock(&self.scripts).limited.insert(of, digests.clone());
                 digests
@@ -95,6 +93,31 @@ impl ScriptProxy {
         control.command(&["SET", "testkit:writes", &writes.to_string()]).await?;
         lock(&self.scripts).instead.insert(digest, instead);
         Ok(())
+    }
+
+    /// From now on, these scripts find the server's clock `seconds` ahead: to them, the client's clock is that much behind.
+    ///
+    /// # Errors
+    /// [`CommandError`] of loading a changed script.
+    ///
+    /// # Panics
+    /// When no client has loaded one of the scripts through this proxy.
+    pub async fn shift_clock(&self, scripts: &[&str], seconds: i64) -> Result<(), CommandError> {
+        let mut control = self.control.lock().await;
+        for script in scripts {
+            let source = self.source(script);
+            let shifted = wrapped(&source, &SHIFT.replace("SECONDS", &seconds.to_string()));
+            let (digest, instead) = (load(&mut control, &source).await?, load(&mut control, &shifted).await?);
+            lock(&self.scripts).instead.insert(digest, instead);
+        }
+        Ok(())
+    }
+
+    /// The text of a script that a client has loaded.
+    fn source(&self, script: &str) -> String {
+        let head = format!("-- {script}:");
+        let source = lock(&self.scripts).sources.iter().find(|source| source.contains(&head)).cloned();
+        source.unwrap_or_else(|| panic!("{script} has not been loaded through the proxy"))
     }
 
     /// Calls `round` for each write of the script and each of [`Interrupted`], and once more for each of these without an
@@ -191,14 +214,26 @@ local again = { ARGV[1] .. ' r' }
 for i = 2, #ARGV do again[i] = ARGV[i] end
 return run(redis, again)";
 
-/// The script as a function, and what runs it.
+const SHIFT: &str = "
+local function shifted(answer, command)
+  if command == 'TIME' then answer[1] = string.format('%d', answer[1] + SECONDS) end
+  return answer
+end
+local clock = {
+  call = function(command, ...) return shifted(redis.call(command, ...), command) end,
+  pcall = function(command, ...) return shifted(redis.pcall(command, ...), command) end,
+}
+return run(clock, ARGV)";
+
 fn limited(source: &str, then: Interrupted) -> String {
-    let (first_line, rest) = source.split_once('\n').unwrap_or((source, ""));
     let is_repeated = (then == Interrupted::IsRepeated).to_string();
-    format!(
-        "{first_line}\nlocal function run(redis, ARGV)\n{rest}\nend\n{}",
-        LIMIT.replace("IS_REPEATED", &is_repeated)
-    )
+    wrapped(source, &LIMIT.replace("IS_REPEATED", &is_repeated))
+}
+
+/// The script as a function `run`, and what runs it.
+fn wrapped(source: &str, runs: &str) -> String {
+    let (first_line, rest) = source.split_once('\n').unwrap_or((source, ""));
+    format!("{first_line}\nlocal function run(redis, ARGV)\n{rest}\nend\n{runs}")
 }
 
 async fn load(control: &mut RespConnection, source: &str) -> Result<Vec<u8>, CommandError> {

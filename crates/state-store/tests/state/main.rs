@@ -11,6 +11,7 @@ mod idempotency;
 mod interrupting;
 mod layouts;
 mod leases;
+mod listings;
 mod queue;
 mod queue_layouts;
 mod receipts;

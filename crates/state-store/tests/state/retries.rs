@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use store_core::{
     Backoff, Durability, Error, Key, Result, Retries, RetryAttempt, RetryBegun, RetryDecision, RetryFailed, RetryInfo,
-    RetryPolicy, RetryRequest, Ttl,
+    RetryPolicy, RetryRequest, Timestamp, Ttl,
 };
-use testkit::Interruption;
+use testkit::{DEADLINE, Interruption, RedisServer, ScriptProxy, wait_until};
 
 use crate::interrupting::Interrupting;
-use crate::{Fixture, fixture, fixture_with};
+use crate::{Fixture, fixture, fixture_with, open};
 use state_store::{StateOptions, StateStore};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -246,4 +246,35 @@ async fn concurrent_calls_are_coalesced_and_each_gets_its_own_answer() {
     }
     let sent = calls().await - before;
     assert!(sent < 2 * TASKS, "{sent} calls for {}", 3 * TASKS);
+}
+
+/// To the scripts, the client's clock is wrong by an hour, in both directions.
+#[tokio::test]
+async fn waits_follow_the_clock_of_the_server_if_that_of_the_client_is_wrong() {
+    let (server, hour, wait) = (RedisServer::state().start().await.unwrap(), 3600, Duration::from_secs(1));
+    let proxy = ScriptProxy::start(&server).await.unwrap();
+    let store = open(&proxy.url(), StateOptions::default()).await.unwrap();
+    // loads the scripts
+    let _ = fail(&store, &started(&store, "mail").await, RetryDecision::Retry).await.unwrap();
+    for shift in [hour, -hour] {
+        proxy.shift_clock(&["retry/begin", "retry/fail"], shift).await.unwrap();
+        let name = format!("mail-{shift}");
+        let policy = RetryPolicy::new(2, Backoff::Fixed(wait));
+        let asked = || RetryRequest::new(key(&name), policy).with_lasting(MINUTE);
+        let first = begin(&store, &asked()).await.unwrap().attempt().unwrap();
+        let failed = fail(&store, &first, RetryDecision::Retry).await.unwrap();
+        let RetryFailed::Again { at } = failed else { panic!("{failed:?}") };
+        let ahead = at.as_millis() as i64 / 1000 - Timestamp::system_now().as_millis() as i64 / 1000;
+        assert!((ahead - shift).abs() < 60, "{ahead} s ahead of the client's clock");
+        match begin(&store, &asked()).await.unwrap() {
+            RetryBegun::Wait { until, remaining } => {
+                assert!(until == at && remaining <= wait, "{until:?} {remaining:?}")
+            }
+            // this machine is slow
+            RetryBegun::Started(_) => continue,
+            other => panic!("{other:?}"),
+        }
+        let begins = async || begin(&store, &asked()).await.unwrap().attempt().is_some_and(|next| next.number == 2);
+        wait_until("the next attempt begins", DEADLINE, begins).await;
+    }
 }
