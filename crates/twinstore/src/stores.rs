@@ -186,7 +186,7 @@ impl Stores {
     ///
     /// A background task repeats the preflight after each failover and each lost connection, because another server may
     /// answer. It logs and counts each error and lists it in [`RoleHealth::wrong`]; the pod is not ready until all errors are
-    /// corrected.
+    /// corrected. With `STORE_PREFLIGHT=warn` it only logs and counts them.
     pub async fn health(&self) -> Health {
         let (cache, state) = &*self.checks;
         let check = async |role, checks: &Checks| {

@@ -30,7 +30,7 @@ pub struct FaultProxy {
 
 /// What the connections see.
 struct Shared {
-    target: SocketAddr,
+    target: Mutex<SocketAddr>,
     mode: watch::Sender<Mode>,
     /// Counted up by each reset; a connection that sees it change ends.
     resets: watch::Sender<u64>,
@@ -88,7 +88,7 @@ impl FaultProxy {
     /// When no port can be had.
     pub async fn start(target: SocketAddr) -> io::Result<Self> {
         let shared = Arc::new(Shared {
-            target,
+            target: Mutex::new(target),
             mode: watch::Sender::new(Mode::Pass),
             resets: watch::Sender::new(0),
             half_opens: watch::Sender::new(0),
@@ -117,6 +117,11 @@ impl FaultProxy {
         (Ipv4Addr::LOCALHOST, self.port()).into()
     }
 
+    /// Forwards new connections to another server, as a name that has got another address. The open ones stay.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *lock(&self.shared.target) = target;
+    }
+
     /// Forwards again: first the held traffic, then new traffic. Accepts connections again if they were refused.
     ///
     /// # Panics
@@ -133,7 +138,7 @@ impl FaultProxy {
         self.switch(Mode::Delay(delay)).await;
     }
 
-    /// Forwards on each connection so many bytes per second in each direction, as a slow line.
+    /// Forwards on each connection so many bytes per second in each direction, as a slow line, until another mode is set.
     ///
     /// # Panics
     /// As [`pass`](Self::pass).

@@ -41,11 +41,14 @@ impl Claims {
             findings.iter().filter(of_role).any(|finding| finding.code == Code::Unreachable)
         };
         let silent = [Role::Cache, Role::State].into_iter().filter(is_silent).collect();
-        let is_enforced = self.draft.preflight == PreflightMode::Enforce;
         findings.retain(|finding| {
-            is_enforced && finding.is_error() && finding.code.is_lasting() && !self.draft.allow.contains(&finding.code)
+            finding.is_error() && finding.code.is_lasting() && !self.draft.allow.contains(&finding.code)
         });
-        Proven { wrong: findings, silent }
+        let (wrong, tolerated) = match self.draft.preflight {
+            PreflightMode::Enforce => (findings, Vec::new()),
+            PreflightMode::Warn => (Vec::new(), findings),
+        };
+        Proven { wrong, tolerated, silent }
     }
 
     /// Renews the claims, and restores those that are gone. Opens one connection to each server and closes it again.
@@ -71,6 +74,8 @@ impl Claims {
 pub struct Proven {
     /// The errors about the identity, the settings and the rights of the servers. None with `STORE_PREFLIGHT=warn`.
     pub wrong: Vec<Finding>,
+    /// With `STORE_PREFLIGHT=warn`: these errors. They do not make the service unready.
+    pub tolerated: Vec<Finding>,
     /// The roles of which a server did not answer, so that an earlier error may still be there.
     pub silent: Vec<Role>,
 }

@@ -46,6 +46,7 @@ impl Drop for Proof {
 }
 
 async fn check_again(claims: Claims, mut reopened: Vec<watch::Receiver<u64>>, checks: Arc<(Checks, Checks)>) {
+    let mut tolerated = Vec::new();
     while any_changed(&mut reopened).await {
         tokio::time::sleep(SPREAD.mul_f64(fastrand::f64())).await;
         let mut pause = Duration::ZERO;
@@ -54,7 +55,8 @@ async fn check_again(claims: Claims, mut reopened: Vec<watch::Receiver<u64>>, ch
                 count.borrow_and_update();
             });
             let proven = claims.prove().await;
-            record(&proven, &checks);
+            record(&proven, &checks, &tolerated);
+            tolerated.clone_from(&proven.tolerated);
             tokio::time::sleep(AGAIN).await;
             if proven.is_right() {
                 break;
@@ -85,11 +87,15 @@ async fn any_changed(reopened: &mut [watch::Receiver<u64>]) -> bool {
     false
 }
 
-fn record(proven: &Proven, checks: &(Checks, Checks)) {
+/// Records what is wrong. Logs and counts each error that the check before did not find; `tolerated` are those that it found with
+/// `STORE_PREFLIGHT=warn`.
+fn record(proven: &Proven, checks: &(Checks, Checks), tolerated: &[Finding]) {
     for (role, checks) in [(Role::Cache, &checks.0), (Role::State, &checks.1)] {
         let is_of_role = |finding: &&Finding| finding.role.is_none_or(|of| of == role);
         let wrong = proven.wrong.iter().filter(is_of_role).cloned().collect();
-        for finding in checks.prove(wrong, |earlier| proven.leaves_open(role, earlier)) {
+        let wrong = checks.prove(wrong, |earlier| proven.leaves_open(role, earlier));
+        let more = proven.tolerated.iter().filter(|finding| !tolerated.contains(finding)).filter(is_of_role);
+        for finding in wrong.iter().chain(more) {
             let code = finding.code.name();
             metric::PREFLIGHT_WRONG.counter(&[role.name(), code]).increment(1);
             tracing::error!(code, %role, help = &*finding.help, "{}", finding.what);

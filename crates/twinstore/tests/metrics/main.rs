@@ -29,7 +29,7 @@ fn the_page_of_metrics_has_the_table_of_the_code() {
     assert!(table.trim() == expected.trim(), "put this between the markers of docs/metrics.md:\n\n{expected}");
 }
 
-async fn on_servers(cache: &RedisServer, state: &RedisServer) -> Stores {
+async fn on_servers(cache: &RedisServer, state: &RedisServer, preflight: &str) -> Stores {
     let environment = Environment::from_variables([
         ("SERVICE_NAME", "billing".to_owned()),
         ("REDIS_CONN_BASE_URL", cache.url(None)),
@@ -38,6 +38,7 @@ async fn on_servers(cache: &RedisServer, state: &RedisServer) -> Stores {
         ("REDIS_CACHE_COMMAND_TIMEOUT", "100ms".to_owned()),
         ("REDIS_STATE_COMMAND_TIMEOUT", "200ms".to_owned()),
         ("REDIS_STATE_MAX_RETRIES", "1".to_owned()),
+        ("STORE_PREFLIGHT", preflight.to_owned()),
     ]);
     Stores::open(&environment).await.unwrap()
 }
@@ -203,6 +204,19 @@ async fn lose_servers(kept: &Kept, stores: &Stores, cache: &RedisServer, state: 
     running.await.unwrap().unwrap();
 }
 
+/// An error that a service with `STORE_PREFLIGHT=warn` meets after a reconnection.
+async fn tolerate(kept: &Kept, cache: &RedisServer, state: &RedisServer) {
+    let stores = on_servers(cache, state, "warn").await;
+    state.command(&["SET", "twinstore:role", "cache"]).await.unwrap();
+    state.command(&["CLIENT", "KILL", "TYPE", "normal"]).await.unwrap();
+    let is_wrong = async || kept.value("twinstore_preflight_wrong_total", &["state", "role-mismatch"]) >= 1.0;
+    wait_until("the wrong role is counted", DEADLINE, is_wrong).await;
+    let is_up = async || stores.health().await.state.up;
+    wait_until("the connections are open again", DEADLINE, is_up).await;
+    let health = stores.health().await;
+    assert!(health.is_ready() && health.state.wrong.is_empty(), "{health:?}");
+}
+
 /// One test, because the recorder belongs to the process.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_metric_of_the_table_is_emitted_and_no_other() {
@@ -211,12 +225,14 @@ async fn every_metric_of_the_table_is_emitted_and_no_other() {
     let (cache, state) = tokio::join!(RedisServer::cache().start(), RedisServer::state().start());
     let (cache, state) = (cache.unwrap(), state.unwrap());
     let folder = tempfile::tempdir().unwrap();
-    let (remote, embedded) = (on_servers(&cache, &state).await, in_files(folder.path()).await);
+    let (remote, embedded) = (on_servers(&cache, &state, "enforce").await, in_files(folder.path()).await);
     for stores in [&remote, &embedded] {
         use_cache(&kept, stores).await;
         use_state(&kept, stores).await;
     }
     lose_servers(&kept, &remote, &cache, &state).await;
+    remote.close().await;
+    tolerate(&kept, &cache, &state).await;
 
     let table: BTreeSet<String> = metric::ALL.iter().map(|metric| metric.name.to_owned()).collect();
     // The gauges that are zero again, the gauge of handlers that ignore their cancellation (there is none here), and those of an

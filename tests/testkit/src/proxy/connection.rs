@@ -74,7 +74,8 @@ async fn forward(
     connection: &Connection<'_>,
 ) -> io::Result<()> {
     connection.open(|mode| !matches!(mode, Mode::Blackhole)).await;
-    let server = server.insert(TcpStream::connect(connection.shared.target).await?);
+    let target = *lock(&connection.shared.target);
+    let server = server.insert(TcpStream::connect(target).await?);
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.split();
@@ -187,7 +188,8 @@ impl Connection<'_> {
             Mode::Delay(delay) => tokio::time::sleep(delay).await,
             Mode::Slow(bytes_per_second) => {
                 let time = Duration::from_secs(length as u64) / bytes_per_second.max(1);
-                tokio::time::sleep(time).await;
+                let is_over = wait_for(self.shared.mode.subscribe(), |mode| !matches!(mode, Mode::Slow(_)));
+                let _ = tokio::time::timeout(time, is_over).await;
             }
             Mode::Pass | Mode::OneWay | Mode::Blackhole => {}
         }

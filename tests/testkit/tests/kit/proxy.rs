@@ -47,6 +47,35 @@ async fn a_delay_holds_each_direction() {
 }
 
 #[tokio::test]
+async fn a_slow_line_holds_each_direction_by_the_byte() {
+    let (_server, proxy) = server_and_proxy().await;
+    let mut connection = RespConnection::open(proxy.address()).await.unwrap();
+    let value = "x".repeat(20_000);
+    proxy.slow(100_000).await;
+    for request in [["SET", "key", value.as_str()].as_slice(), &["GET", "key"]] {
+        let started = Instant::now();
+        connection.command(request).await.unwrap();
+        assert!(started.elapsed() >= Duration::from_millis(200), "{} of {:?}", request[0], started.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn new_connections_are_led_to_another_server() {
+    let (server, proxy) = server_and_proxy().await;
+    let other = RedisServer::builder().start().await.unwrap();
+    let mut old = RespConnection::open(proxy.address()).await.unwrap();
+    assert!(ping(&mut old).await);
+    proxy.lead_to(other.address());
+    let mut new = RespConnection::open(proxy.address()).await.unwrap();
+    for (connection, number) in [(&mut old, "1"), (&mut new, "2")] {
+        connection.command(&["SET", "key", number]).await.unwrap();
+    }
+    for (server, number) in [(&server, "1"), (&other, "2")] {
+        assert_eq!(server.command(&["GET", "key"]).await.unwrap().as_str(), Some(number));
+    }
+}
+
+#[tokio::test]
 async fn a_blackhole_swallows_until_traffic_passes_again() {
     let (server, proxy) = server_and_proxy().await;
     let mut old = RespConnection::open(proxy.address()).await.unwrap();
