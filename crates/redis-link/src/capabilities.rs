@@ -22,9 +22,9 @@ pub struct Capabilities {
     pub scripts: Fact<bool>,
     /// Scripts with flags in their first line: `#!lua flags=allow-oom`.
     pub script_flags: Fact<bool>,
-    /// `PUBLISH` inside scripts.
+    /// `PUBLISH` inside scripts. Scripts on a cluster do not send it.
     pub publish_in_scripts: Fact<bool>,
-    /// `SPUBLISH`, which a cluster delivers within one shard only.
+    /// `SPUBLISH`, which scripts on a cluster send: it is delivered within one shard only.
     pub sharded_publish: Fact<bool>,
     /// `WAIT`, which waits for replicas.
     pub wait: Fact<bool>,
@@ -72,9 +72,15 @@ impl Capabilities {
             (
                 "PUBLISH in scripts",
                 &self.publish_in_scripts,
-                "waiting workers claim every 10 s instead, watches of runs read every 5 s, consumers of topics every 2 s",
+                "waiting workers claim every 10 s instead, watches of runs read every 5 s, consumers of topics every 2 s, \
+                 broadcasts fail; nothing on a cluster",
             ),
-            ("SPUBLISH", &self.sharded_publish, "a cluster sends each notification to all of its nodes"),
+            (
+                "SPUBLISH",
+                &self.sharded_publish,
+                "on a cluster, waiting workers claim every 10 s instead, watches of runs read every 5 s, consumers of topics every \
+                 2 s, broadcasts fail; nothing elsewhere",
+            ),
             ("WAIT", &self.wait, "Replicated is refused"),
             ("WAITAOF", &self.waitaof, "Fsynced is granted only where settings prove that each reply means on disk"),
             ("synced writes", &self.synced_writes, "Fsynced depends on the append-only file"),

@@ -261,7 +261,7 @@ codes! {
     /// The server lacks a capability without which the role is degraded.
     CapabilityMissing = "capability-missing", Warning,
         "The service works without it, but slower or with fewer guarantees.",
-        "Use a server that has the capability; do not rename PUBLISH. `cargo xtask config-check --capabilities` prints all of them.";
+        "Use a server that has the capability; do not rename PUBLISH and SPUBLISH. `cargo xtask config-check --capabilities` prints all of them.";
     /// The name of a variable looks mistyped.
     VariableMistyped = "variable-mistyped", Warning,
         "The variable is ignored, and the default applies instead.",
@@ -303,6 +303,10 @@ codes! {
     MaxclientsUnknown = "maxclients-unknown", Warning,
         "It is not known whether it accepts all connections of this service.",
         "Run `ACL SETUSER <user> +info` on the server.";
+    /// The server does not report whether it disconnects clients whose buffers are large.
+    ClientEvictionUnknown = "client-eviction-unknown", Warning,
+        "It is not known whether it disconnects clients to free memory, which crashes some versions of Redis and Valkey.",
+        "Run `ACL SETUSER <user> +config|get` on the server. This right also shows the passwords masterauth and requirepass. Or make sure that maxmemory-clients is 0, and name the code in STORE_PREFLIGHT_ALLOW.";
     /// What the user may do could not be asked.
     AclUnknown = "acl-unknown", Warning,
         "Whether the user may send what the role needs, and no more, is not known.",
@@ -379,22 +383,4 @@ impl Serialize for Code {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Code, Severity};
-
-    #[test]
-    fn names_are_unique_and_unknown_codes_are_warnings() {
-        let names: std::collections::BTreeSet<_> = Code::ALL.iter().map(|code| code.name()).collect();
-        assert_eq!(names.len(), Code::ALL.len());
-        for code in Code::ALL {
-            assert_eq!(code.name().parse(), Ok(*code));
-            assert!(!code.name().ends_with("-unknown") || code.severity() == Severity::Warning);
-        }
-    }
-
-    #[test]
-    fn a_mistyped_code_is_refused_with_the_nearest() {
-        assert_eq!("no-tsl".parse::<Code>().unwrap_err().nearest, Some(Code::NoTls));
-        assert_eq!("everything".parse::<Code>().unwrap_err().nearest, None);
-    }
-}
+mod tests;

@@ -22,10 +22,16 @@ fn needed(role: Role, pool_size: usize) -> usize {
         }
 }
 
-/// Whether the server disconnects clients to free memory.
+/// Whether the server disconnects clients to free memory. Kvrocks has no such setting.
 pub(super) fn eviction(visit: &Visit<'_>) -> Option<Finding> {
-    let limit = visit.settings.max_memory_clients.as_known()?;
-    (limit != "0").then(|| visit.finding(Code::ClientEviction, format!("maxmemory-clients is {limit}")))
+    match &visit.settings.max_memory_clients {
+        Fact::Known(limit) if limit == "0" => None,
+        Fact::Known(limit) => Some(visit.finding(Code::ClientEviction, format!("maxmemory-clients is {limit}"))),
+        Fact::Unknown(_) if visit.is_kvrocks() => None,
+        Fact::Unknown(why) => {
+            Some(visit.finding(Code::ClientEvictionUnknown, format!("maxmemory-clients is unknown: {why}")))
+        }
+    }
 }
 
 pub(super) fn check(visit: &Visit<'_>) -> Option<Finding> {

@@ -75,8 +75,9 @@ pub(super) fn bits(visit: &Visit<'_>) -> Option<Finding> {
 
 /// What is degraded because the server lacks a capability. The other checks report what a role cannot do without.
 pub(super) fn degraded(visit: &Visit<'_>) -> Vec<Finding> {
+    let publishes_by = if visit.is_of_cluster() { "SPUBLISH" } else { "PUBLISH in scripts" };
     // Kvrocks has no limit of its memory at which the flags matter
-    let is_told = |name: &str| name == "PUBLISH in scripts" || name == "script flags" && !visit.is_kvrocks();
+    let is_told = |name: &str| name == publishes_by || name == "script flags" && !visit.is_kvrocks();
     let rows = visit.probe.capabilities().rows().into_iter();
     let missing = rows.filter(|(name, fact, _)| **fact == Fact::Known(false) && is_told(name));
     let finding = |(name, _, degraded): (&str, _, &str)| {

@@ -204,3 +204,19 @@ async fn the_user_of_the_role_has_the_rights_that_a_cluster_needs() {
     let more = [("STORE_ENVIRONMENT", "staging")];
     validate(&environment_with(&cache.url(None), &url, &more)).await.unwrap();
 }
+
+/// Scripts on a cluster send `SPUBLISH`, never `PUBLISH`.
+#[tokio::test]
+async fn nodes_without_spublish_are_reported_with_what_is_degraded() {
+    let without = async |command: &str| {
+        let node = RedisServer::state().config("rename-command", &format!("{command} \"\""));
+        let cluster = Cluster::builder().node(node).replicas(0).start().await.unwrap();
+        check_urls(&cache().await.url(None), &url(&cluster)).await
+    };
+    let report = without("SPUBLISH").await;
+    let missing: Vec<_> = report.findings().iter().filter(|finding| finding.code == Code::CapabilityMissing).collect();
+    assert_eq!(missing.len(), 3, "one finding for each primary: {report:#?}");
+    assert!(missing[0].what.contains("SPUBLISH: on a cluster, waiting workers claim every 10 s"), "{missing:#?}");
+    let report = without("PUBLISH").await;
+    assert!(!warnings(&report).contains(&Code::CapabilityMissing), "{report:#?}");
+}

@@ -137,6 +137,9 @@ async fn hidden_settings() {
     assert_cured(Code::StateEvictionUnknown, Setup::right().state_user("-info -config|get")).await;
     assert_cured(Code::CachePolicyUnknown, Setup::right().cache_user("-info -config|get")).await;
     assert_cured(Code::StatePersistenceUnknown, Setup::right().state_user("-config|get")).await;
+    for setup in [Setup::right().state_user("-config|get"), Setup::right().cache_user("-config|get")] {
+        assert_cured(Code::ClientEvictionUnknown, setup).await;
+    }
     assert_cured(Code::CachePersistenceUnknown, Setup::right().cache_user("-config|get")).await;
 }
 
