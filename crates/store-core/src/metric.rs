@@ -144,17 +144,19 @@ metrics! {
     FAILOVER_WRITES = Counter "failover_writes_total" ["op", "outcome"] Count
         "Recent writes of this process, at each failover and each restart of their server. `outcome` is `survived`, `may_be_lost` or `unknown`";
     STORE_PRESSURE = Gauge "store_pressure" ["role"] Count
-        "The memory pressure of the store's server: 0 unknown, 1 normal, 2 from 80 % of `maxmemory`, 3 from 85 %, where operations that add data are refused. Only for a worker state store on a server";
-    STORE_MEMORY_USED = Gauge "store_memory_used_bytes" ["role"] Bytes
-        "The memory that the server compares with its limit. On a cluster, of the fullest primary";
-    STORE_MEMORY_LIMIT = Gauge "store_memory_limit_bytes" ["role"] Bytes
+        "The memory pressure of the store, on a cluster of its fullest primary: 0 unknown, 1 normal, 2 from 80 % of `maxmemory`, 3 from 85 %, where operations that add data are refused. Only for a worker state store on a server";
+    STORE_MEMORY_USED = Gauge "store_memory_used_bytes" ["role", "node"] Bytes
+        "The memory that the server compares with its limit. `node` is the address of the primary. This gauge and the next five are 0 once another server has replaced the primary";
+    STORE_MEMORY_LIMIT = Gauge "store_memory_limit_bytes" ["role", "node"] Bytes
         "`maxmemory` of the server; 0 without a limit";
-    STORE_EVICTED_KEYS = Gauge "store_evicted_keys" ["role"] Count
+    STORE_FRAGMENTATION = Gauge "store_memory_fragmentation_percent" ["role", "node"] Percent
+        "The memory that the server's process occupies, in percent of the memory that the server has allocated";
+    STORE_EVICTED_KEYS = Gauge "store_evicted_keys" ["role", "node"] Count
         "Keys that the server has evicted since its start. Must be 0 for the worker state store";
-    STORE_REPLICATION_LAG_BYTES = Gauge "store_replication_lag_bytes" ["role"] Bytes
-        "How many bytes of the replication stream the slowest replica has not received yet. Only with replicas";
-    STORE_REPLICATION_LAG_SECONDS = Gauge "store_replication_lag_seconds" ["role"] Seconds
-        "The longest time since a replica last reported to its primary. Only with replicas";
+    STORE_REPLICATION_LAG_BYTES = Gauge "store_replication_lag_bytes" ["role", "node"] Bytes
+        "How many bytes of the replication stream the slowest replica of this primary has not received yet. Only with replicas";
+    STORE_REPLICATION_LAG_SECONDS = Gauge "store_replication_lag_seconds" ["role", "node"] Seconds
+        "The longest time since a replica last reported to this primary. Only with replicas";
     CACHE_READS = Counter "cache_reads_total" ["handle", "outcome"] Count
         "Reads through a typed handle. `outcome` is `hit`, `miss`, or `stale`: get-or-load returned an old value because the loader failed";
     CACHE_LOAD_SECONDS = Histogram "cache_load_seconds" ["handle"] Seconds

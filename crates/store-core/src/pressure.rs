@@ -66,6 +66,8 @@ impl Pressure {
 pub struct PressureReading {
     /// How full the memory is.
     pub level: Pressure,
+    /// The address of the server, `host:port`: on a cluster, of the fullest primary.
+    pub node: Option<String>,
     /// The memory that the server compares with its limit, in bytes: data and clients, without buffers for replicas and the AOF.
     pub used_memory: Option<u64>,
     /// The limit (`maxmemory`) in bytes; 0 if there is none.

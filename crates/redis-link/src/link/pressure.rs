@@ -10,10 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use store_core::metric::{
-    STORE_EVICTED_KEYS, STORE_MEMORY_LIMIT, STORE_MEMORY_USED, STORE_PRESSURE, STORE_REPLICATION_LAG_BYTES,
-    STORE_REPLICATION_LAG_SECONDS,
-};
+use store_core::metric::STORE_PRESSURE;
 use store_core::{Error, Op, Pressure, PressureReading, Result};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -22,8 +19,10 @@ use super::{Inner, Link};
 use crate::wire::{Failure, Request};
 use crate::{Arg, Script};
 
+mod gauges;
 mod sample;
 
+use gauges::Gauges;
 use sample::{Trend, parse, worst};
 
 /// After this many failed samples in a row, the pressure is unknown.
@@ -66,6 +65,7 @@ impl Link {
             watched: Arc::clone(watched),
             is_closed: self.inner.is_closed.subscribe(),
             trend: Trend::default(),
+            gauges: Gauges::default(),
             failed: 0,
             logged: None,
         };
@@ -96,18 +96,15 @@ impl Watched {
         let room = sample::room(&reading).map_or(u64::MAX, |room| (room / 4).max(SMALLEST_ALLOWANCE));
         self.allowance.store(room, Ordering::Release);
         self.sent.store(0, Ordering::Release);
-        meter(role, &reading);
+        STORE_PRESSURE.gauge(&[role]).set(f64::from(reading.level as u8));
         let before = self.reading.send_replace(reading.clone());
-        let (level, percent) = (reading.level.name(), reading.used_percent());
+        let (level, percent, node) = (reading.level.name(), reading.used_percent(), reading.node);
         match reading.level {
             level if level == before.level => {}
             Pressure::Critical => {
-                tracing::error!(role, percent, "the server's memory is full; calls that add data are refused");
+                tracing::error!(role, node, percent, "the server's memory is full; calls that add data are refused");
             }
-            _ => tracing::info!(role, level, percent, "the pressure on the server has changed"),
-        }
-        if before.evicted_keys.is_some() && reading.evicted_keys > before.evicted_keys {
-            tracing::error!(role, keys = reading.evicted_keys, "the server evicts keys: data is lost");
+            _ => tracing::info!(role, node, level, percent, "the pressure on the server has changed"),
         }
     }
 }
@@ -152,6 +149,7 @@ struct Sampler {
     watched: Arc<Watched>,
     is_closed: watch::Receiver<bool>,
     trend: Trend,
+    gauges: Gauges,
     failed: u32,
     /// The last logged reason for an unknown pressure.
     logged: Option<&'static str>,
@@ -180,6 +178,11 @@ impl Sampler {
         let role = inner.config.role_label();
         let (mut reading, unknown) = match ask(inner).await {
             Ok(readings) => {
+                let nodes = inner.routes.nodes();
+                let is_served = |address: &str| {
+                    nodes.iter().any(|node| node.endpoint().is_some_and(|endpoint| endpoint.to_string() == address))
+                };
+                self.gauges.set(role, &readings, is_served);
                 let reading = worst(&readings);
                 let unknown = match reading.max_memory {
                     Some(0) => Some("the server has no maxmemory"),
@@ -222,34 +225,21 @@ async fn ask(inner: &Inner) -> Result<Vec<PressureReading>, Failure> {
     for node in inner.routes.nodes() {
         let permit = inner.waiting.enter_beyond();
         asking.spawn(async move {
+            let address = node.endpoint().map(|endpoint| endpoint.to_string());
             let sections = ["memory", "stats", "replication"].map(Arg::fixed);
-            node.connection()?.send(Request::new("INFO", sections), permit).await
+            let reply = node.connection()?.send(Request::new("INFO", sections), permit).await?;
+            let mut reading = parse(reply.as_str().unwrap_or_default());
+            reading.node = address;
+            Ok(reading)
         });
     }
     let (mut readings, mut failed) = (Vec::new(), Failure::DOWN);
     while let Some(answer) = asking.join_next().await {
         match answer {
-            Ok(Ok(reply)) => readings.push(parse(reply.as_str().unwrap_or_default())),
+            Ok(Ok(reading)) => readings.push(reading),
             Ok(Err(failure)) => failed = failure,
             Err(_) => {}
         }
     }
     if readings.is_empty() { Err(failed) } else { Ok(readings) }
-}
-
-fn meter(role: &'static str, reading: &PressureReading) {
-    let gauges = [
-        (&STORE_PRESSURE, Some(reading.level as u64)),
-        (&STORE_MEMORY_USED, reading.used_memory),
-        (&STORE_MEMORY_LIMIT, reading.max_memory),
-        (&STORE_EVICTED_KEYS, reading.evicted_keys),
-        (&STORE_REPLICATION_LAG_BYTES, reading.replication_lag_bytes),
-        (&STORE_REPLICATION_LAG_SECONDS, reading.replication_lag.map(|lag| lag.as_secs())),
-    ];
-    for (metric, value) in gauges {
-        if let Some(value) = value {
-            // Exact up to 2^53.
-            metric.gauge(&[role]).set(value as f64);
-        }
-    }
 }

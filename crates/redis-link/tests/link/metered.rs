@@ -1,15 +1,16 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use metrics::{
-    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use redis_link::{Link, args};
 use testkit::{Cluster, RedisServer};
 
 use crate::{COUNTS, INCREMENT, READS, RECOGNISED, config, link_to, server};
 
-/// Counts by name and labels.
+/// Counts and gauges by name and labels.
 #[derive(Clone, Default)]
 struct Tally(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -34,9 +35,18 @@ impl CounterFn for One {
     fn absolute(&self, _: u64) {}
 }
 
+impl GaugeFn for One {
+    fn increment(&self, _: f64) {}
+    fn decrement(&self, _: f64) {}
+
+    fn set(&self, value: f64) {
+        self.0.0.lock().unwrap().insert(self.1.clone(), value as u64);
+    }
+}
+
 impl HistogramFn for One {
     fn record(&self, _: f64) {
-        self.increment(1);
+        CounterFn::increment(self, 1);
     }
 }
 
@@ -49,8 +59,8 @@ impl Recorder for Tally {
         Counter::from_arc(self.one(key))
     }
 
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.one(key))
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
@@ -78,8 +88,10 @@ async fn calls_retries_and_reconnections_are_counted() {
     link.call(RECOGNISED, &INCREMENT, &["x"], args![1]).await.unwrap_err();
     assert_eq!(tally.of("twinstore_link_retries_total none queue.push"), 3);
     server.start_again().await.unwrap();
-    crate::eventually("reconnections are counted", async || tally.of("twinstore_link_reconnects_total none") == 3)
-        .await;
+    let node = format!("twinstore_link_node_reconnects_total none {}", server.address());
+    for counter in ["twinstore_link_reconnects_total none", &node] {
+        crate::eventually(counter, async || tally.of(counter) == 3).await;
+    }
 }
 
 #[tokio::test]
@@ -122,4 +134,45 @@ async fn requests_are_counted_for_each_node() {
     let owner = cluster.owner(cluster.slot("list").await.unwrap()).await;
     link.call(RECOGNISED, &INCREMENT, &["list"], args![1]).await.unwrap_err();
     assert_eq!(of(owner, "failed"), 1);
+}
+
+/// A value of 8 MB on one of three primaries.
+#[tokio::test]
+async fn memory_is_measured_for_each_node() {
+    const LIMIT: u64 = 64 << 20;
+    let tally = Tally::default();
+    let _guard = metrics::set_default_local_recorder(&tally);
+    let node = RedisServer::builder().config("maxmemory", "64mb");
+    let cluster = Cluster::builder().node(node).replicas(0).start().await.unwrap();
+    let full = cluster.owner(cluster.slot("x").await.unwrap()).await;
+    full.command(&["SET", "x", &"x".repeat(8 << 20)]).await.unwrap();
+    let url = format!("redis-cluster://{}", cluster.nodes()[0].address());
+    let watching = config(&url).with_pressure_watch(Duration::from_millis(100));
+    let link = Link::connect(watching).await.unwrap();
+    assert_eq!(link.pressure().borrow().node, Some(full.address().to_string()));
+    let of = |gauge: &str, node: &RedisServer| tally.of(&format!("twinstore_store_{gauge} none {}", node.address()));
+    for node in cluster.nodes() {
+        assert_eq!(of("memory_limit_bytes", node), LIMIT);
+        assert_eq!(of("memory_used_bytes", node) > 8 << 20, node.port() == full.port());
+        assert!(of("memory_fragmentation_percent", node) > 0);
+    }
+    assert_eq!(tally.of("twinstore_store_pressure none"), 1);
+}
+
+/// Otherwise its last values would remain for ever.
+#[tokio::test]
+async fn the_gauges_of_a_replaced_primary_become_zero() {
+    let tally = Tally::default();
+    let _guard = metrics::set_default_local_recorder(&tally);
+    let one = server().await;
+    let two = RedisServer::builder().replica_of(&one).start().await.unwrap();
+    let url = format!("redis://{},{}", one.address(), two.address());
+    let link = Link::connect(config(&url).with_pressure_watch(Duration::from_millis(100))).await.unwrap();
+    let used = |node: &RedisServer| tally.of(&format!("twinstore_store_memory_used_bytes none {}", node.address()));
+    assert!(used(&one) > 0 && used(&two) == 0);
+    two.command(&["REPLICAOF", "NO", "ONE"]).await.unwrap();
+    one.command(&["REPLICAOF", "127.0.0.1", &two.port().to_string()]).await.unwrap();
+    crate::eventually("the link has found the new primary", async || used(&two) > 0).await;
+    assert_eq!(used(&one), 0);
+    assert_eq!(link.pressure().borrow().node, Some(two.address().to_string()));
 }
