@@ -144,6 +144,8 @@ impl Nemesis {
             Network::CutInReply => proxy.cut_in_reply(script()),
             Network::Refuse => proxy.reset().await,
             Network::Delay => proxy.delay(Duration::from_millis(10 + fault.pick as u64 % 150)).await,
+            // 100 kB/s to 1.1 MB/s.
+            Network::Slow => proxy.slow(100_000 + 1000 * u32::try_from(fault.pick % 1000).unwrap_or(0)).await,
             Network::Blackhole => proxy.blackhole().await,
             Network::OneWay => proxy.one_way().await,
             Network::Hold => drop(proxy.hold_connection(fault.pick)),

@@ -65,6 +65,8 @@ pub(crate) enum Network {
     Refuse,
     /// Everything arrives later.
     Delay,
+    /// Every byte takes its time; what has queued up arrives at the end.
+    Slow,
     /// All traffic is held, then arrives.
     Blackhole,
     /// Requests arrive; replies are held, then arrive.
@@ -105,19 +107,22 @@ impl Kind {
     fn holds(&self) -> bool {
         matches!(
             self,
-            Kind::StopState | Kind::StopCache | Kind::Network(_, Network::Hold | Network::Blackhole | Network::OneWay)
+            Kind::StopState
+                | Kind::StopCache
+                | Kind::Network(_, Network::Hold | Network::Blackhole | Network::OneWay | Network::Slow)
         )
     }
 }
 
 impl Network {
     /// Faults that hold requests are twice as frequent.
-    const ALL: [Network; 12] = [
+    const ALL: [Network; 13] = [
         Network::Hold,
         Network::Blackhole,
         Network::Cut,
         Network::Refuse,
         Network::Delay,
+        Network::Slow,
         Network::Blackhole,
         Network::OneWay,
         Network::Hold,
@@ -132,6 +137,7 @@ impl Network {
             Network::Cut => "cut",
             Network::Refuse => "refuse",
             Network::Delay => "delay",
+            Network::Slow => "slow",
             Network::Blackhole => "blackhole",
             Network::OneWay => "one-way",
             Network::Hold => "hold",
