@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Durability, QueueName, Receipt, Result, ResumeTokens, Runs, Steps, UniqueKey};
+use crate::{Durability, QueueName, Receipt, Result, ResumeTokens, Runs, RunsRemoved, Steps, UniqueKey};
 
 pub use commit::{Commit, CommitParts, Committed};
 pub use delivery::Delivery;
@@ -57,6 +57,16 @@ pub trait Homes: Send + Sync + fmt::Debug {
     /// since the last return. Spurious returns are possible. If several tasks wait, one of them returns. Sends nothing: entries
     /// of other processes are found only by claims.
     async fn recorded(&self, queue: &QueueName);
+
+    /// `async fn sweep_homes(&self, queue: &QueueName) -> Result<RunsRemoved>`
+    ///
+    /// Calls [`Runs::sweep`] for each home of a queue: removes up to 1,000 expired runs of each, and their entries in listings. Call it
+    /// until `left` is 0. [Workers](crate::Runs) do so for their queues. A queue that does not exist has no home. One round trip for each
+    /// partition in which no run has expired, one after the other.
+    ///
+    /// # Errors
+    /// Those of [`Runs::sweep`].
+    async fn sweep_homes(&self, queue: &QueueName) -> Result<RunsRemoved>;
 }
 
 /// A home: a partition of a queue, whose jobs are stored beside steps, runs of agents and resume tokens. All of these are on one
@@ -102,9 +112,8 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// The runs of agents of this home. Their writes notify no process: to follow such a run, call
     /// [`Runs::events`](crate::Runs::events) at an interval of your choice.
     ///
-    /// A home has its own listings, which only [`Runs::sweep`](crate::Runs::sweep) of this handle sweeps, and the creations of runs in
-    /// this home, up to 10 expired runs each. Nothing lists the homes of a queue: if a home may get no more runs, sweep it where you
-    /// know its unique key, for example in the handler of a job of the home that is pushed with a delay of the run's time to live.
+    /// A home has its own listings. The workers of the queue sweep them ([`Homes::sweep_homes`]), [`Runs::sweep`](crate::Runs::sweep) of
+    /// this handle does, and so do the creations of runs in this home, up to 10 expired runs each.
     fn runs(&self) -> Arc<dyn Runs>;
 
     /// `fn resume_tokens(&self) -> Arc<dyn ResumeTokens>`

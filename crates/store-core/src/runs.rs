@@ -38,11 +38,10 @@ pub use state::RunState;
 /// If a process dies in between, an entry without a run remains. Listings skip such entries, [`RunPage::total`] counts
 /// them, and [`sweep`](Runs::sweep) removes them.
 ///
-/// **Sweeps.** Entries of listings have no time to live: `sweep` removes those of expired runs. No background task calls it. Each
-/// [`create`](Runs::create) sweeps up to 10 expired runs, so a namespace in which runs are created regularly needs no other sweep. If
-/// the creations stop, the entries of the runs that were left then remain, up to five for each run. Therefore have one process of the
-/// fleet call `sweep` every hour until `left` is 0, for example the handler of a job that a [schedule](crate::Schedules) pushes. A
-/// sweep without expired runs is one round trip. Each [home](crate::Home) has listings of its own, and needs sweeps of its own.
+/// **Sweeps.** Entries of listings have no time to live: `sweep` removes those of expired runs, up to five for each run. Each
+/// [`create`](Runs::create) sweeps up to 10 expired runs. Workers of `State::worker` sweep all others about once an hour: those of the
+/// namespace, and those of each [home](crate::Home) of their queues, which has listings of its own. If a namespace has no such worker,
+/// have one process of the fleet call `sweep` every hour until `left` is 0. A sweep without expired runs is one round trip.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

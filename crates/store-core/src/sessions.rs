@@ -23,7 +23,7 @@ use crate::{
 ///
 /// A record has one time to live, [`SessionSave::ttl`]. Each save prolongs it for the record and its place in listings; a read does
 /// not. The entries of listings are as those of runs: they are written before the record and removed after it, listings skip those
-/// that have expired, and [`sweep`](Sessions::sweep) removes these. No background task calls it: see [`Runs`](crate::Runs).
+/// that have expired, and [`sweep`](Sessions::sweep) removes these. Workers call it about once an hour: see [`Runs`](crate::Runs).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]

@@ -2,13 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use store_core::{Durability, Heartbeats, HolderName, Homes, JobType, Lease, NewJob, PoolName, Queue, QueueName};
+use store_core::{
+    Durability, Heartbeats, HolderName, Homes, JobType, Lease, NewJob, PoolName, Queue, QueueName, StateRole,
+};
 
 use crate::handler::Handler;
 use crate::job::Job;
+use crate::queue_options::QueueOptions;
 use crate::span::SpanHook;
 use crate::task::Start;
 use crate::typed::{JobHandler, Typed};
@@ -17,68 +21,8 @@ use crate::worker::Worker;
 /// The largest concurrency of a worker.
 const MAX_CONCURRENCY: usize = 10_000;
 
-/// How a worker treats one of its queues: see [`WorkerBuilder::with_queue_options`].
-///
-/// ```
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
-/// use twinstore::prelude::*;
-/// use twinstore::worker::QueueOptions;
-///
-/// # let (stores, _) = twinstore::testing::stores();
-/// let mails = QueueOptions::new().with_weight(2).with_handler_timeout(Duration::from_secs(30));
-/// let worker = stores.state().worker().with_queue_options("mails", mails, async |_: Job| Ok(())).build()?;
-/// assert_eq!(worker.queues().count(), 1);
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct QueueOptions {
-    /// The largest number of this worker's handlers that run jobs of the queue at the same time, at least 1. Default: the
-    /// worker's concurrency.
-    pub concurrency: Option<usize>,
-    /// The queue's share if several queues have jobs, at least 1: a queue of weight 2 gets twice the handlers of a queue of
-    /// weight 1. Default 1.
-    pub weight: u32,
-    /// How long a handler may run, up to 366 days. Default: [`WorkerBuilder::with_handler_timeout`].
-    pub handler_timeout: Option<Duration>,
-}
-
-impl QueueOptions {
-    /// The defaults.
-    pub fn new() -> Self {
-        Self { concurrency: None, weight: 1, handler_timeout: None }
-    }
-
-    /// With at most this many handlers at the same time.
-    #[must_use]
-    pub fn with_concurrency(mut self, concurrency: usize) -> Self {
-        self.concurrency = Some(concurrency);
-        self
-    }
-
-    /// With this share.
-    #[must_use]
-    pub fn with_weight(mut self, weight: u32) -> Self {
-        self.weight = weight;
-        self
-    }
-
-    /// With its own time-out.
-    #[must_use]
-    pub fn with_handler_timeout(mut self, timeout: Duration) -> Self {
-        self.handler_timeout = Some(timeout.min(NewJob::MAX_DELAY));
-        self
-    }
-}
-
-impl Default for QueueOptions {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// The interval of sweeps. Three quarters of it are the time of a lease.
+const SWEEPS: RangeInclusive<Duration> = Duration::from_millis(20)..=Duration::from_secs(30 * 24 * 3600);
 
 /// The parts of a worker. [`Worker::new`] creates it. Its methods do not fail; [`build`](WorkerBuilder::build) reports all
 /// problems at once.
@@ -116,6 +60,7 @@ pub(crate) struct Parts {
     pub(crate) heartbeats: Option<(Arc<dyn Heartbeats>, PoolName)>,
     pub(crate) span_hook: Option<SpanHook>,
     pub(crate) outboxes: Option<Arc<dyn Homes>>,
+    pub(crate) sweeps: Option<(Arc<dyn StateRole>, Duration)>,
 }
 
 /// One queue of a worker.
@@ -141,6 +86,7 @@ impl WorkerBuilder {
             heartbeats: None,
             span_hook: None,
             outboxes: None,
+            sweeps: None,
         };
         Self { parts, name: None, problems: Vec::new() }
     }
@@ -300,6 +246,14 @@ impl WorkerBuilder {
         self
     }
 
+    /// Also sweeps listings of runs and sessions ([`Worker`]) at this interval, less up to a fifth, 20 ms to 30 days. `store`: that of
+    /// the worker, in the scope that all services share; `State::worker` sets it, with an hour.
+    #[must_use]
+    pub fn with_sweeps(mut self, store: Arc<dyn StateRole>, every: Duration) -> Self {
+        self.parts.sweeps = Some((store, every));
+        self
+    }
+
     /// Calls `hook` with the span of each delivery before its handler starts. Use it to connect the span to the trace of
     /// the push, which the span has only as fields. An example with the crates `opentelemetry` and `tracing-opentelemetry`:
     ///
@@ -357,6 +311,9 @@ impl WorkerBuilder {
         }
         if !Lease::RANGE.contains(&parts.lease) {
             problems.push(format!("the lease lasts {:?}; give 10 ms to 30 days", parts.lease));
+        }
+        if parts.sweeps.as_ref().is_some_and(|(_, every)| !SWEEPS.contains(every)) {
+            problems.push("the interval of sweeps is out of range; give 20 ms to 30 days".to_owned());
         }
         if parts.handler_timeout.is_some_and(|timeout| timeout.is_zero()) {
             problems.push("the handler time-out is zero; leave it out for no limit".to_owned());

@@ -61,6 +61,7 @@
 //! | `error` | a stopped handler does not end | once per handler that blocks after it was stopped; it keeps its place until it ends |
 //! | `error` | an entry of an outbox is dead | its destination refuses it for good; operators replay it |
 //! | `warn`, `info` | entries of an outbox cannot be delivered, are delivered again | once per outage |
+//! | `warn` | listings could not be swept | entries of expired runs or sessions remain until the next sweep, about an hour later |
 //! | `warn`, `info` | the store is unavailable, is available again | once per outage |
 //!
 //! The events of jobs have the fields `queue`, `id`, `attempt`, `max_attempts`, `outcome` (`failed`, `timed_out`, `panicked`,
@@ -88,21 +89,24 @@ mod heartbeat;
 mod job;
 mod leadership;
 mod leading;
+mod queue_options;
 mod sampler;
 mod scheduler;
 mod signal;
 mod span;
 mod stats;
+mod sweeper;
 mod tally;
 mod task;
 mod typed;
 mod worker;
 
-pub use builder::{BuildError, QueueOptions, WorkerBuilder};
+pub use builder::{BuildError, WorkerBuilder};
 pub use handler::{Done, Handler, HandlerResult, JobError, ServiceHandler};
 pub use job::Job;
 pub use leadership::{Candidate, Leadership, Standing};
 pub use leading::Leading;
+pub use queue_options::QueueOptions;
 pub use sampler::{QueueSampler, QueueSampling};
 pub use scheduler::{Scheduler, Scheduling};
 pub use stats::{WorkerReport, WorkerStats};

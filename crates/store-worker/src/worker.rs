@@ -15,6 +15,7 @@ use crate::event::{Command, Event};
 use crate::heartbeat;
 use crate::signal;
 use crate::stats::{WorkerReport, WorkerStats};
+use crate::sweeper::Sweeper;
 use crate::tally::Tally;
 
 /// Runs handlers for the jobs of queues, and delivers the outboxes of these queues.
@@ -25,6 +26,13 @@ use crate::tally::Tally;
 /// leases up to 64 entries for 30 s; at most 16 of one outbox are delivered at the same time. An entry whose delivery fails is
 /// tried again by its own policy, and is no failure of a job. While an operator has paused the outbox, nothing is delivered. At
 /// a shutdown, the worker delivers what its last handlers have recorded, for up to 5 s.
+///
+/// **Sweeps.** A worker of `State::worker` also removes the entries of expired runs and sessions from the listings of the namespace,
+/// and of the homes of its queues. It begins within a minute after its start, and then every 48 to 60 minutes. Each sweep holds
+/// a lease for 45 minutes, `twinstore/sweep` or `twinstore/sweep/QUEUE`, so many workers cost the store an acquisition per queue more,
+/// and no further sweeps. A sweep sends calls that remove up to 1,000 runs each until nothing is left. If one fails, the worker
+/// logs a warning, and the next sweep follows. No worker sweeps the homes of a queue that no worker has: call
+/// [`Homes::sweep_homes`](store_core::Homes::sweep_homes).
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -99,8 +107,13 @@ impl Worker {
             let access = deliverer::Access { queue, homes, worker: name.clone(), durability };
             deliverer::start(&access, parts.queues.iter().map(|queue| queue.name.clone()))
         });
+        let sweeping = parts.sweeps.take().map(|(store, every)| {
+            let queues = parts.queues.iter().map(|queue| queue.name.clone()).collect();
+            Sweeper { store, every, worker: name.clone(), queues }.start()
+        });
         let WorkerHandle { events: sender, tally } = handle;
         let clean = Driver::new(parts, name, sender, tally.clone()).run(events).await;
+        drop(sweeping);
         if let Some(delivering) = delivering {
             delivering.finish().await;
         }

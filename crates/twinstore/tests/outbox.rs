@@ -12,7 +12,7 @@ use redis_link::{Link, LinkConfig, ServerUrl};
 use state_store::{StateOptions, StateStore};
 use store_core::{
     ClaimRequest, ClaimedJob, Clock, Counts, Delivered, Durability, Homes, ManualClock, Namespace, OutboxEntry,
-    Outcome, Queue, QueueInspect, ServiceName, Timestamp, Topics,
+    Outcome, Queue, QueueInspect, RunsRemoved, ServiceName, Timestamp, Topics,
 };
 use testkit::{DEADLINE, FaultProxy, Program, RedisServer, mentions, wait_until};
 use tokio::signal::unix::{SignalKind, signal};
@@ -194,6 +194,10 @@ impl Homes for Hanging {
 
     async fn recorded(&self, queue: &QueueName) {
         self.0.recorded(queue).await;
+    }
+
+    async fn sweep_homes(&self, queue: &QueueName) -> twinstore::Result<RunsRemoved> {
+        self.0.sweep_homes(queue).await
     }
 }
 

@@ -362,7 +362,7 @@ impl Runs for EmbeddedState {
     async fn sweep(&self) -> Result<RunsRemoved> {
         let (clock, home) = (self.options.clock.clone(), self.at_home(Op::RunSweep));
         let apply = move |change: &mut Change<'_>| {
-            home.enter(change)?;
+            home.check(change)?;
             let (now, tables) = (Moment::now(&clock), home.runs());
             let removed = sweep(change, &tables, now, SWEPT_AT_ONCE, ROWS_AT_ONCE)?;
             Ok(RunsRemoved::new(removed, due(change, &tables, now, 0)?.1, None))

@@ -80,7 +80,7 @@ async fn commit_in(
     commit: &Commit,
     durability: Durability,
 ) -> Result<Option<Receipt<Committed>>> {
-    let partition = shape.of_unique(&home.key);
+    let partition = home.partition(shape);
     let lease = &commit.settlement.lease;
     if lease.partition != partition {
         let detail = format!(

@@ -8,10 +8,11 @@ use async_trait::async_trait;
 use redis_link::keys::HomeKeys;
 use store_core::{
     Commit, Committed, Delivered, Durability, Home, Homes, Op, OutboxEntry, QueueName, Receipt, Repeat, Result,
-    ResumeTokens, Runs, Steps, UniqueKey,
+    ResumeTokens, Runs, RunsRemoved, Steps, UniqueKey,
 };
 use tokio::sync::Notify;
 
+use super::partition::Shape;
 use super::{commit, deliver};
 use crate::StateStore;
 
@@ -26,11 +27,27 @@ impl Outboxes {
     }
 }
 
-/// The home of a key.
+/// A home.
 #[derive(Debug)]
 pub(crate) struct HomeOf {
     pub(super) queue: QueueName,
-    pub(super) key: UniqueKey,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Key(UniqueKey),
+    Partition(u16),
+}
+
+impl HomeOf {
+    /// The partition of the queue.
+    pub(super) fn partition(&self, shape: &Shape) -> u16 {
+        match &self.place {
+            Place::Key(key) => shape.of_unique(key),
+            Place::Partition(partition) => *partition,
+        }
+    }
 }
 
 /// A store whose steps, runs and tokens have a home.
@@ -49,7 +66,7 @@ impl fmt::Debug for AtHome {
 #[async_trait]
 impl Homes for StateStore {
     fn home(&self, queue: &QueueName, key: &UniqueKey) -> Arc<dyn Home> {
-        let home = Arc::new(HomeOf { queue: queue.clone(), key: key.clone() });
+        let home = Arc::new(HomeOf { queue: queue.clone(), place: Place::Key(key.clone()) });
         let store = Arc::new(StateStore { home: Some(home.clone()), ..self.clone() });
         Arc::new(AtHome { store, home })
     }
@@ -60,6 +77,18 @@ impl Homes for StateStore {
 
     async fn recorded(&self, queue: &QueueName) {
         self.outboxes.of(queue).notified().await;
+    }
+
+    async fn sweep_homes(&self, queue: &QueueName) -> Result<RunsRemoved> {
+        let shape = self.recorded_shape(Op::RunSweep, queue, false).await?;
+        let mut all = RunsRemoved::new(0, 0, None);
+        for partition in (0..shape.count()).filter(|_| shape.is_recorded()) {
+            let home = HomeOf { queue: queue.clone(), place: Place::Partition(partition) };
+            let swept = Runs::sweep(&Self { home: Some(Arc::new(home)), ..self.clone() }).await?;
+            all.removed += swept.removed;
+            all.left += swept.left;
+        }
+        Ok(all)
     }
 }
 
@@ -93,6 +122,6 @@ impl StateStore {
     pub(crate) async fn home_keys(&self, op: Op) -> Result<Option<HomeKeys>> {
         let Some(home) = &self.home else { return Ok(None) };
         let shape = self.recorded_shape(op, &home.queue, op.repeat() != Repeat::Reads).await?;
-        Ok(Some(HomeKeys::new(&self.namespace, shape.keys(shape.of_unique(&home.key)))))
+        Ok(Some(HomeKeys::new(&self.namespace, shape.keys(home.partition(&shape)))))
     }
 }

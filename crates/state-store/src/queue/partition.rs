@@ -64,6 +64,11 @@ impl Shape {
         self.partitions.len() as u16
     }
 
+    /// Whether the queue exists.
+    pub(super) fn is_recorded(&self) -> bool {
+        !self.text.is_empty()
+    }
+
     /// The sharded channels of a process, one for each partition.
     pub(super) fn wake_channels(&self, of_process: &str) -> impl Iterator<Item = String> {
         self.partitions.iter().map(move |partition| partition.keys.wake_channel(of_process))
@@ -120,7 +125,7 @@ impl StateStore {
 
     /// As [`Self::shape`]. Reads again what a new queue had not recorded yet: the scripts of a home do not compare the shape.
     pub(super) async fn recorded_shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
-        let is_recorded = self.shapes.lock().get(queue).is_some_and(|shape| !shape.text.is_empty());
+        let is_recorded = self.shapes.lock().get(queue).is_some_and(|shape| shape.is_recorded());
         if is_recorded { self.shape(op, queue, records).await } else { self.read_shape(op, queue, records).await }
     }
 

@@ -268,7 +268,7 @@ impl QueueState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::builder::QueueOptions;
+    use crate::QueueOptions;
     use crate::handler::HandlerResult;
     use crate::job::Job;
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use embedded_store::EmbeddedState;
 use store_core::{
     ClaimRequest, Commit, Delivered, Delivery, Durability, Home, Homes, JobState, NewJob, OutboxEntry, Outcome,
-    PageRequest, Queue, QueueInspect, QueueName, Result, UniqueKey,
+    PageRequest, Queue, QueueInspect, QueueName, Result, RunsRemoved, UniqueKey,
 };
 use store_worker::Worker;
 use tokio::sync::watch;
@@ -44,6 +44,10 @@ impl Homes for Slow {
 
     async fn recorded(&self, queue: &QueueName) {
         self.inner.recorded(queue).await;
+    }
+
+    async fn sweep_homes(&self, queue: &QueueName) -> Result<RunsRemoved> {
+        self.inner.sweep_homes(queue).await
     }
 }
 

@@ -23,4 +23,5 @@ mod notifications;
 mod outages;
 mod shutdown;
 mod silent_queue;
+mod sweeps;
 mod typed;

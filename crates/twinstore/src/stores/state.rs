@@ -7,6 +7,7 @@ mod schedules;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use state_store::StateStore;
 use store_core::{
@@ -19,6 +20,8 @@ use tokio::sync::watch;
 
 use super::{Operation, SharedState, StepRun};
 use crate::durability::LossReports;
+
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// The worker state store: an acknowledged write survives every failure that its durability covers. Clones share it.
 ///
@@ -128,10 +131,12 @@ impl State {
         self.engine
     }
 
-    /// The builder of a worker on this store. Its settlements request [`State::durability`], and it delivers the
-    /// [outboxes](WorkerBuilder::with_outboxes) of its queues. Add queues, then call [`build`](WorkerBuilder::build).
+    /// The builder of a worker on this store. Its settlements request [`State::durability`]. It delivers the
+    /// [outboxes](WorkerBuilder::with_outboxes) of its queues, and [sweeps](WorkerBuilder::with_sweeps) listings; a worker of
+    /// [`Worker::new`] does neither. Add queues, then call [`build`](WorkerBuilder::build).
     pub fn worker(&self) -> WorkerBuilder {
-        Worker::new(self.queue()).with_durability(self.durability).with_outboxes(self.store.clone())
+        let worker = Worker::new(self.queue()).with_durability(self.durability).with_outboxes(self.store.clone());
+        worker.with_sweeps(self.shared.clone(), SWEEP_EVERY)
     }
 
     /// A candidate for a leadership among the processes of this service, with the durability [`Durabilities::leases`].

@@ -18,6 +18,7 @@ cases! { Op::HomeCommit;
     a_commit_to_the_home_of_another_partition_is_an_error_and_writes_nothing,
     records_of_a_key_are_listed_in_its_own_home_alone,
     a_home_that_is_read_first_is_the_one_that_is_written,
+    a_sweep_of_homes_removes_the_expired_runs_of_all_of_them,
 }
 
 /// More keys than partitions.
@@ -126,6 +127,24 @@ async fn a_home_that_is_read_first_is_the_one_that_is_written(fixture: Fixture) 
     for key in keys() {
         check!(home(&fixture, &key).runs().get(&run_of(&key)?).await?.is_some());
         check!(home(&fixture, &key).resume_tokens().load(&stream_of(&key)?).await?.is_some());
+    }
+    Ok(())
+}
+
+async fn a_sweep_of_homes_removes_the_expired_runs_of_all_of_them(fixture: Fixture) -> Verdict {
+    let queue = fixture.queue("queue");
+    let nothing = fixture.state.sweep_homes(&queue).await?;
+    check_eq!((nothing.removed, nothing.left), (0, 0));
+    for key in keys() {
+        fill(&fixture, &key).await?;
+    }
+    check_eq!(fixture.state.sweep_homes(&queue).await?.removed, 0);
+    fixture.advance(TTL.as_duration() + std::time::Duration::from_secs(60));
+    let swept = fixture.state.sweep_homes(&queue).await?;
+    // The creations have removed none: no run had expired.
+    check_eq!((swept.removed, swept.left), (40, 0));
+    for key in keys() {
+        check_eq!(home(&fixture, &key).runs().list(&RunFilter::default(), PageRequest::default()).await?.total, 0);
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use store_core::{ClaimedJob, Delivered, Homes, JobLease, OutboxEntry};
+use store_core::{ClaimedJob, Delivered, Homes, JobLease, OutboxEntry, RunsRemoved};
 use twinstore::Result;
 use twinstore::durability::{Durability, Receipt};
 use twinstore::home::{Commit, Committed, Delivery, Home};
@@ -72,6 +72,10 @@ impl Homes for Recorded<dyn Homes> {
 
     async fn recorded(&self, queue: &QueueName) {
         self.inner.recorded(queue).await;
+    }
+
+    async fn sweep_homes(&self, queue: &QueueName) -> Result<RunsRemoved> {
+        self.inner.sweep_homes(queue).await
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use store_core::{
     Commit, Committed, Delivered, Durability, Home, Homes, Op, OutboxEntry, QueueName, Receipt, Result, ResumeTokens,
-    Runs, Steps, UniqueKey,
+    Runs, RunsRemoved, Steps, UniqueKey,
 };
 use tokio::sync::Notify;
 
@@ -109,6 +109,10 @@ impl Homes for EmbeddedState {
 
     async fn recorded(&self, queue: &QueueName) {
         self.outboxes.of(queue).notified().await;
+    }
+
+    async fn sweep_homes(&self, queue: &QueueName) -> Result<RunsRemoved> {
+        Runs::sweep(&Self { home: Some(queue.clone()), ..self.clone() }).await
     }
 }
 
