@@ -65,8 +65,8 @@ static REMOVE_GROUP: Script =
     Script::frees("topic/remove_group", &[layout::PIECE, ONCE, RECORD, include_str!("../lua/topic/remove_group.lua")]);
 
 #[cfg(test)]
-pub(crate) static SCRIPTS: [&Script; 8] =
-    [&DECLARE, &APPEND, &READ, &ACKNOWLEDGE, &RELEASE, &SEEK, &INSPECT, &REMOVE_GROUP];
+pub(crate) static SCRIPTS: [&Script; 9] =
+    [&DECLARE, &APPEND, &READ, &ACKNOWLEDGE, &RELEASE, &SEEK, &INSPECT, &REMOVE_GROUP, &deliver::DELIVER];
 
 /// The calls of all tasks, and the topics that this process has used.
 pub(crate) struct TopicCalls {

@@ -40,7 +40,8 @@ pub trait Homes: Send + Sync + fmt::Debug {
     /// repeats nothing. (It measures the lease by its own clock: a virtual machine whose clock stops while it is suspended must
     /// not be suspended for longer than that.) An entry that is replayed more than [`Delivery::LIFE`] after its last attempt,
     /// if that attempt had no answer, may be delivered twice; so may one whose destination crashed within a script, on a server
-    /// that does not execute scripts as a whole (Kvrocks), if the job was completed and removed before the next attempt.
+    /// that does not execute scripts as a whole (Kvrocks), if before the next attempt the job was completed and removed, or the event was
+    /// removed by the bounds of its topic.
     ///
     /// **Cost.** On servers three round trips: the push or append, the settlement of the entry, and one that shortens how long the
     /// destination remembers the entry. The embedded store executes one transaction.
@@ -132,10 +133,14 @@ pub trait Home: Send + Sync + fmt::Debug {
     /// the job is lost.
     ///
     /// **Crashes.** Redis and Valkey execute a commit as a whole: a crash leaves all of it or nothing. A server that does not
-    /// (Kvrocks) writes the jobs, the step, the run, the token, the deliveries, and last the settlement. If it crashes in between, the job is delivered
-    /// again, and a commit with the same identity finishes the rest: it recognises the parts that were written. A pushed job is
-    /// recognised as long as the queue has it, so one that was completed and removed meanwhile is pushed again. So is one that was
-    /// delivered meanwhile.
+    /// (Kvrocks) writes the jobs, the step, the run, the token, the deliveries, and last the settlement. If it crashes in between, a prefix
+    /// of these is visible, and the job is delivered again. A commit with the same identity ([`Commit::request`]) finishes the rest: it
+    /// recognises the parts that were written. A pushed job is recognised as long as the queue has it, so one that was completed and
+    /// removed meanwhile is pushed again, and so is one that was delivered elsewhere.
+    ///
+    /// A commit with another identity, which is the default, recognises only a step that the same attempt has finished. It is
+    /// refused for the run, for the token, and for a job with an id of the caller that was written; leave these parts out and commit again.
+    /// It pushes a job without an id again, and records the deliveries again.
     ///
     /// A commit that pushes and delivers nothing and whose run ends or is not written also works if the server's memory is full.
     ///

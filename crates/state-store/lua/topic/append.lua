@@ -18,7 +18,7 @@ for index = 1, #KEYS, 3 do
   count = tonumber(count)
   reply[#reply + 1] = append_events(KEYS[index], KEYS[index + 1], KEYS[index + 2], ARGV, at + 7,
     count, tonumber(bytes), tonumber(age), tonumber(most), tonumber(most_bytes), tonumber(keeps),
-    margin, remembered)
+    margin, remembered, '0')
   at = at + 7 + count
 end
 local notified = {}

@@ -1,13 +1,25 @@
 //! Events of outboxes.
 
-use redis_link::{Arg, SharedScript, args};
+use redis_link::{Arg, Script, args, layout};
 use store_core::{Durability, NewEvent, Op, OutboxEntry, Result, TopicName, millis_ceil};
 
 use super::shape::not_declared;
-use super::{APPEND, entry};
+use super::{RECORD, TRIMMING, entry};
 use crate::{StateStore, notifications};
 
 const OP: Op = Op::TopicAppend;
+
+pub(super) static DELIVER: Script = Script::adds(
+    "topic/deliver",
+    &[
+        layout::PIECE,
+        RECORD,
+        TRIMMING,
+        include_str!("../../lua/topic/appending.lua"),
+        notifications::PIECE,
+        include_str!("../../lua/topic/deliver.lua"),
+    ],
+);
 
 impl StateStore {
     /// Appends the event of an entry of an outbox, which is remembered for so long. Returns the key of the remembered call, or why
@@ -28,18 +40,18 @@ impl StateStore {
         let mut args = args![self.topic_layouts(), millis_ceil(self.link.collection_margin())];
         args.push(notifications::publish_command(&self.link));
         args.extend(args![
-            1,
             event.bytes(),
             millis_ceil(config.max_age),
             config.max_events,
             config.max_bytes,
             config.lasting_millis(),
             remembered,
+            of.call().max(1),
             entry::encode(event),
         ]);
         let keys = [keys.events.as_str(), &keys.groups, &call];
-        let (answer, reached) = self.link.call_until(OP, &APPEND, &keys, args, durability, of.held_until()).await?;
-        let mut reply = SharedScript::only(OP, &APPEND, answer)?;
+        let (answer, reached) = self.link.call_until(OP, &DELIVER, &keys, args, durability, of.held_until()).await?;
+        let mut reply = answer.reader(OP);
         if reply.next_word()?.as_ref() != b"appended" {
             return Err(reply.unknown_word());
         }

@@ -12,6 +12,8 @@ use crate::{
 };
 
 const OP: Op = Op::HomeDeliver;
+/// The form of an entry. It is part of the layout of queues: another one needs another layout of `queue`, so that processes which do
+/// not read it are refused.
 const LAYOUT: u8 = b'1';
 
 /// A job for any queue, or an event for a topic, that a commit sends: see [`Commit::deliveries`](crate::Commit::deliveries).

@@ -2,9 +2,9 @@
 
 use store_core::{
     Commit, Delivered, Delivery, Durability, Homes, NewEvent, NewJob, OutboxEntry, Outcome, Queue, QueueInspect,
-    QueueName, TopicConfig, TopicName, Topics, UniqueKey, UniqueUntil,
+    QueueName, ReadOutcome, ReadRequest, TopicConfig, TopicName, Topics, UniqueKey, UniqueUntil,
 };
-use testkit::Interrupted;
+use testkit::{Interrupted, random_prefix};
 
 use super::LEASE;
 use super::commits::{assert_delivered, delivering, entries, target};
@@ -46,6 +46,72 @@ async fn an_interrupted_delivery_is_completed_by_the_next_holder() {
     act(&queue, &prepared).await.unwrap();
     assert!(fixture.proxy.heal().await.unwrap());
     check(&queue).await;
+}
+
+/// The payloads of the events in the only partition.
+async fn events(fixture: &Fixture, topic: &TopicName) -> Vec<String> {
+    let (group, consumer) = ("test".try_into().unwrap(), "test".try_into().unwrap());
+    let request = ReadRequest::new(topic.clone(), 0, group, consumer);
+    let ReadOutcome::Events(batch) = fixture.store.read(&request).await.unwrap() else { panic!("another one reads") };
+    batch.events.iter().map(|event| String::from_utf8(event.payload.to_vec()).unwrap()).collect()
+}
+
+/// What an interrupted append has added is counted by the next one, whoever calls it, and found by the next delivery.
+#[tokio::test]
+#[allow(clippy::print_stdout, reason = "shown when it fails")]
+async fn an_event_whose_append_is_interrupted_arrives_once() {
+    let fixture = fixture().await;
+    let append = async |topic: &TopicName, payload: &'static str| {
+        let _ = fixture.store.append(topic, &[NewEvent::new(payload)], ACCEPTED).await.unwrap();
+    };
+    for (is_new, others_follow, is_quick) in
+        [(false, false, true), (false, true, true), (true, false, true), (true, true, true), (true, true, false)]
+    {
+        for writes in 0.. {
+            let name = random_prefix();
+            println!("new {is_new}, others follow {others_follow}, quick {is_quick}: after {writes} writes");
+            let (queue, topic) = (QueueName::new(&name).unwrap(), TopicName::new(&name).unwrap());
+            fixture.store.declare(&topic, &TopicConfig::default()).await.unwrap();
+            if !is_new || writes == 0 {
+                append(&topic, "before").await;
+            }
+            let events_of =
+                |commit: Commit, payload| commit.with_delivery(Delivery::event(topic.clone(), NewEvent::new(payload)));
+            let entries =
+                record(&fixture, &queue, |commit| ["paid", "shipped"].into_iter().fold(commit, events_of)).await;
+            if writes == 0 {
+                // Loads the script.
+                assert_eq!(fixture.store.deliver(&entries[1], ACCEPTED).await.unwrap(), Delivered::Done);
+            }
+            fixture.proxy.interrupt("topic/deliver", writes, Interrupted::Fails).await.unwrap();
+            let outcome = fixture.store.deliver(&entries[0], ACCEPTED).await;
+            let was_interrupted = fixture.proxy.heal().await.unwrap() || outcome.is_err();
+            if !is_quick {
+                fixture.clock.advance(LEASE);
+            }
+            if others_follow {
+                append(&topic, "after").await;
+            }
+            if writes > 0 && is_quick {
+                assert_eq!(fixture.store.deliver(&entries[1], ACCEPTED).await.unwrap(), Delivered::Done);
+            }
+            fixture.clock.advance(LEASE * 2);
+            for entry in super::commits::entries(&fixture, &queue).await {
+                assert_eq!(fixture.store.deliver(&entry, ACCEPTED).await.unwrap(), Delivered::Done);
+            }
+            let mut found = events(&fixture, &topic).await;
+            found.sort();
+            let mut expected = vec!["paid", "shipped"];
+            expected.extend(others_follow.then_some("after"));
+            expected.extend((!is_new || writes == 0).then_some("before"));
+            expected.sort();
+            assert_eq!(found, expected);
+            if !was_interrupted {
+                assert!(writes > 3, "the script writes");
+                break;
+            }
+        }
+    }
 }
 
 #[tokio::test]
