@@ -25,6 +25,7 @@ mod partitions;
 mod positions;
 mod push_groups;
 mod random_calls;
+mod redelivered;
 mod repeated_calls;
 mod stale_entries;
 mod waiting;

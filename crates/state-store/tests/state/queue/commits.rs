@@ -17,9 +17,9 @@ use super::crashes::{Fixture, fixture, fixture_with, unique};
 const ACCEPTED: Durability = Durability::Accepted;
 
 /// The commit of a claimed job, and its home.
-struct Prepared {
-    home: Arc<dyn Home>,
-    commit: Commit,
+pub(super) struct Prepared {
+    pub(super) home: Arc<dyn Home>,
+    pub(super) commit: Commit,
 }
 
 /// Which parts are written: the job, the step, the run, the token, the deliveries if there are any.
@@ -67,7 +67,7 @@ fn stream() -> StreamName {
 }
 
 /// A job that is claimed, and what its commit changes. `is_single`: whether it is a single job.
-async fn prepare(fixture: &Fixture, queue: &QueueName, is_single: bool) -> Prepared {
+pub(super) async fn prepare(fixture: &Fixture, queue: &QueueName, is_single: bool) -> Prepared {
     let store = &fixture.store;
     let home = store.home(queue, &UniqueKey::new("key of first").unwrap());
     let jobs = if is_single { vec![unique("first", UniqueUntil::Finished)] } else { vec![NewJob::new("a"); 3] };
@@ -87,12 +87,12 @@ async fn prepare(fixture: &Fixture, queue: &QueueName, is_single: bool) -> Prepa
     Prepared { home, commit }
 }
 
-async fn commit(prepared: &Prepared) -> Result<Committed> {
+pub(super) async fn commit(prepared: &Prepared) -> Result<Committed> {
     Ok(prepared.home.commit(&prepared.commit, ACCEPTED).await?.value)
 }
 
-/// The parts that are written. Each is written once.
-async fn written(fixture: &Fixture, queue: &QueueName, home: &dyn Home) -> Parts {
+/// Whether the step, the run and the token are written. Each is written once.
+pub(super) async fn records(home: &dyn Home) -> [bool; 3] {
     let step = home.steps().get(&charge().run, &charge().step).await.unwrap().unwrap();
     assert!(step.output.is_none_or(|output| output == "paid"));
     let events = home.runs().events(&run_id(), 0, 10).await.unwrap().unwrap().events;
@@ -101,6 +101,11 @@ async fn written(fixture: &Fixture, queue: &QueueName, home: &dyn Home) -> Parts
     let run = home.runs().get(&run_id()).await.unwrap().unwrap();
     assert_eq!(run.state == RunState::InProgress, kinds.len() == 3);
     let token = home.resume_tokens().load(&stream()).await.unwrap();
+    [step.state == StepState::Finished, kinds.len() == 3, token.is_some()]
+}
+
+/// How many jobs there are that the commit pushes.
+pub(super) async fn pushed(fixture: &Fixture, queue: &QueueName) -> usize {
     let mut jobs = 0;
     for state in [store_core::JobState::Ready, store_core::JobState::Running] {
         let listed = fixture.store.list(queue, state, Default::default()).await.unwrap().items;
@@ -109,12 +114,18 @@ async fn written(fixture: &Fixture, queue: &QueueName, home: &dyn Home) -> Parts
             jobs += usize::from(info.is_some_and(|info| info.payload == "next"));
         }
     }
+    jobs
+}
+
+/// The parts that are written. Each is written once.
+async fn written(fixture: &Fixture, queue: &QueueName, home: &dyn Home) -> Parts {
+    let jobs = pushed(fixture, queue).await;
     assert!(jobs <= 1, "the job was pushed {jobs} times");
-    vec![jobs == 1, step.state == StepState::Finished, kinds.len() == 3, token.is_some()]
+    std::iter::once(jobs == 1).chain(records(home).await).collect()
 }
 
 /// The number of entries of the outbox.
-async fn recorded(fixture: &Fixture, queue: &QueueName) -> usize {
+pub(super) async fn recorded(fixture: &Fixture, queue: &QueueName) -> usize {
     let outbox = queue.outbox();
     fixture.store.list(&outbox, store_core::JobState::Ready, Default::default()).await.unwrap().items.len()
 }
