@@ -2,7 +2,7 @@
 -- needs: WORD, contains, read_positions
 
 -- The changing part of a batch; nil if there is none. Read once by a script. `kind`: priority, plus
--- 4 times the deliveries that were not heard, plus 16 if it has delays.
+-- 4 times the deliveries of each job that were not heard, plus 16 if it has delays.
 local batches = {}
 -- The format of a lease: fence, end, two words of positions, 1 if it was heard, worker.
 local LEASE = '>c16I6I4I4BBc0'

@@ -1,7 +1,7 @@
 -- Makes ready what is due and what is no longer leased.
 -- needs: NO_FENCE, add_flag, attempts_of, collect_unique, contains, die, due_in, extract, fail
 -- needs: find, find_in_batch, forget, has_flag, job_id, keep_finished, move_count, moved, ones
--- needs: put_back, read_batch, running, unheard_of, with_flag
+-- needs: put_back, read_batch, running, unheard_of
 
 -- The jobs of a batch that have become due since `first`, in ms, are ready.
 local function open_batch(member, first)
@@ -49,30 +49,28 @@ local function expire(job)
   fail(job, 0, is_last and 'lease ran out on the last attempt' or 'lease ran out')
 end
 
--- Returns how many jobs became single ones.
+-- Returns how many jobs became single ones. A batch counts unheard deliveries for all its jobs: if
+-- only some of them were not heard, these become single ones, each with its count.
 local function end_batch(batch)
-  local extracted, is_unheard = 0, false
+  local unheard, extracted = 0, 0
   for _, lease in ipairs(batch.leases) do
-    if lease.ends <= now and lease.heard == 0 and math.floor(batch.kind / 4) % 4 < 3 then
-      is_unheard = true
-      move_count('running', -ones(lease.positions))
-      lease.positions = 0
-    elseif lease.ends <= now then
-      for position = 0, 63 do
-        if contains(lease.positions, position) then
-          local job = find_in_batch(job_id(batch.id, position), batch, position)
-          job.s = with_flag(job.s, 128)
-          expire(job)
-          extracted = extracted + 1
-        end
+    if lease.ends <= now and lease.heard == 0 then unheard = unheard + lease.positions end
+  end
+  batch.is_changed = true
+  if unheard == batch.left and batch.kind % 16 < 12 then
+    move_count('running', -ones(unheard))
+    batch.kind, batch.leases = batch.kind + 4, {}
+    table.insert(moved.tails[batch.kind % 4], batch.id)
+    return 0
+  end
+  for _, lease in ipairs(batch.leases) do
+    for position = 0, lease.ends <= now and 63 or -1 do
+      if contains(lease.positions, position) then
+        expire(find_in_batch(job_id(batch.id, position), batch, position))
+        extracted = extracted + 1
       end
     end
   end
-  if is_unheard then
-    batch.kind = batch.kind + 4
-    table.insert(moved.tails[batch.kind % 4], batch.id)
-  end
-  batch.is_changed = true
   return extracted
 end
 

@@ -11,7 +11,8 @@ local function find_in_batch(id, batch, position)
     position = position }
   if lease then
     job.place, job.at = 'running', decimal(lease.ends)
-    job.s = running(lease.fence, 1, sub(record, 3, 9), 0, lease.worker)
+    local flags = 128 * lease.heard + 8 * (batch.kind % 16 - batch.kind % 4)
+    job.s = running(lease.fence, 1, sub(record, 3, 9), flags, lease.worker)
   elseif batch.kind >= 16 then
     local first = call('ZSCORE', due, batch.kind % 4 .. batch.id)
     local at = due_in(batch.at, batch.blob, position)

@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) stores: Stores,
     pub(super) queue: QueueName,
     pub(super) claimed: Vec<JobLease>,
+    /// The jobs with assigned ids that one step has leased, as long as no call has named one of them.
+    pub(super) together: Vec<Vec<JobLease>>,
     pub(super) settled: Vec<JobLease>,
     /// The leases that were settled with a result, and the ends of the results.
     pub(super) results: Vec<(JobLease, Timestamp)>,
@@ -55,6 +57,7 @@ impl World {
             stores,
             queue,
             claimed: Vec::new(),
+            together: Vec::new(),
             settled: Vec::new(),
             results: Vec::new(),
             clock,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use store_core::{
-    Claim, ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobLease, JobState, NewJob, Outcome,
-    PageRequest, Pushed, Result, Settlement,
+    Claim, ClaimRequest, ClaimedJob, Durability, Explanation, Extension, JobInfo, JobLease, JobState, Lease, NewJob,
+    Outcome, PageRequest, Pushed, Result, Settlement,
 };
 
 use super::generate::{IDS, job_id};
@@ -58,18 +58,21 @@ impl World {
                 } else {
                     self.claim_all(*max, *lease).await?
                 };
-                let jobs = self.claimed(&mut claim.jobs, *lease, !self.is_ordered).await?;
+                let jobs = self.claimed(&mut claim.jobs, !self.is_ordered);
                 let next = claim.next.map(|next| if self.may_be_early { Duration::ZERO } else { next });
                 format!("{jobs} {next:?} {}", claim.paused)
             }
             Step::Extend(numbers, lasting, progress) => {
                 let leases = numbers.iter().filter_map(|number| from_end(&self.claimed, *number));
-                let mut extensions: Vec<_> = leases.map(|lease| Extension::new(lease.clone())).collect();
+                let leases: Vec<_> = leases.cloned().collect();
+                self.hear(&leases).await?;
+                let mut extensions: Vec<_> = leases.into_iter().map(Extension::new).collect();
                 match extensions.first_mut() {
                     None => String::new(),
                     Some(first) => {
                         first.progress = progress.map(bytes::Bytes::from);
-                        format!("{:?}", state.extend(queue, &extensions, *lasting).await?)
+                        let extended = self.stores.state.extend(&self.queue, &extensions, *lasting).await?;
+                        format!("{extended:?}")
                     }
                 }
             }
@@ -109,23 +112,26 @@ impl World {
     }
 
     /// Notes jobs that were leased, and returns them as a text, if their order `is_open` sorted by their ids.
-    pub(super) async fn claimed(&mut self, jobs: &mut [ClaimedJob], lease: Duration, is_open: bool) -> Result<String> {
+    pub(super) fn claimed(&mut self, jobs: &mut [ClaimedJob], is_open: bool) -> String {
         if is_open {
             jobs.sort_by_cached_key(|job| self.named(job.id().as_str()));
-            self.hear(jobs, lease).await?;
+            let assigned = jobs.iter().filter(|job| self.assigned.contains(job.id()));
+            self.together.push(assigned.map(|job| job.lease.clone()).collect());
         }
         self.claimed.extend(jobs.iter().map(|job| job.lease.clone()));
         let shows_fences = self.is_ordered && !self.has_waited;
-        Ok(format!("{:?}", jobs.iter().map(|job| show_claimed(job, shows_fences)).collect::<Vec<_>>()))
+        format!("{:?}", jobs.iter().map(|job| show_claimed(job, shows_fences)).collect::<Vec<_>>())
     }
 
-    /// The queue records that jobs with assigned ids were heard. It may record that for a whole claim as soon as a call names one of
-    /// its jobs, and the contract does not define how often a job of a batch may expire unheard.
-    async fn hear(&self, jobs: &[ClaimedJob], lease: Duration) -> Result<()> {
-        let assigned = jobs.iter().filter(|job| self.assigned.contains(job.id()));
-        let extensions: Vec<_> = assigned.map(|job| Extension::new(job.lease.clone())).collect();
+    /// A call that names a job with an assigned id may record that all jobs of its claim were heard: which of them share a batch
+    /// is not defined. So before such a call, all of them are heard.
+    async fn hear(&mut self, named: &[JobLease]) -> Result<()> {
+        let is_named = |leases: &Vec<JobLease>| leases.iter().any(|lease| named.contains(lease));
+        let (heard, unheard): (Vec<_>, Vec<_>) = std::mem::take(&mut self.together).into_iter().partition(is_named);
+        self.together = unheard;
+        let extensions: Vec<_> = heard.concat().into_iter().map(Extension::new).collect();
         if !extensions.is_empty() {
-            self.stores.state.extend(&self.queue, &extensions, lease).await?;
+            self.stores.state.extend(&self.queue, &extensions, *Lease::RANGE.start()).await?;
         }
         Ok(())
     }
@@ -150,6 +156,8 @@ impl World {
         if settlements.is_empty() {
             return Ok(String::new());
         }
+        let leases: Vec<_> = settlements.iter().map(|settlement| settlement.lease.clone()).collect();
+        self.hear(&leases).await?;
         let settled = self.stores.state.settle(&self.queue, &settlements, Durability::Accepted).await?.value;
         for settlement in &settlements {
             if let Outcome::Complete(Some(kept)) = &settlement.outcome {

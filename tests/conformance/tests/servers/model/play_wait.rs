@@ -33,7 +33,7 @@ impl World {
         if is_stopped {
             self.waiting = None;
         }
-        let jobs = self.claimed(&mut claim.jobs, LEASE, true).await?;
+        let jobs = self.claimed(&mut claim.jobs, true);
         Ok(format!("{jobs} {}", claim.paused))
     }
 
@@ -54,7 +54,7 @@ impl World {
         jobs.extend(self.claim_all(8, LEASE).await?.jobs);
         // A claim that left some may have handed these over.
         jobs.extend(self.received(0).await?);
-        self.claimed(&mut jobs, LEASE, true).await
+        Ok(self.claimed(&mut jobs, true))
     }
 
     /// What was handed over: at least `expected` jobs.
