@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use state_store::StateStore;
 use store_core::{ClaimRequest, Error, HolderName, JobId, NewJob, Outcome, Pushed, Queue, Waiter, Wakeup};
-use testkit::DEADLINE;
-use testkit::golden::quoted;
+use testkit::golden::{quoted, words};
+use testkit::{DEADLINE, RedisServer};
 
 use super::{LEASE, id, push, queue, settle};
 use crate::fixture;
@@ -31,9 +31,26 @@ fn plain(payload: &str) -> NewJob {
 /// A waiter that has found nothing, and reserves so many jobs.
 async fn registered(store: &StateStore, reserve: usize) -> Arc<dyn Waiter> {
     let waiter = store.waiter();
+    register(&waiter, reserve).await;
+    waiter
+}
+
+async fn register(waiter: &Arc<dyn Waiter>, reserve: usize) {
     let request = ClaimRequest::new(queue(), HolderName::new("waiter").unwrap(), reserve.max(1), LEASE);
     assert!(waiter.claim(&request, reserve).await.unwrap().jobs.is_empty());
-    waiter
+}
+
+/// Sends a message to the only registered waiter, and ends its registration if the message says so.
+async fn publish(server: &RedisServer, content: &[u8]) {
+    const WAITERS: &str = "test:{q.mail.0}:waiters";
+    let channels = server.command(&["PUBSUB", "CHANNELS", "test:wake:*"]).await.unwrap();
+    let channel = channels.as_strings().unwrap().remove(0);
+    let tokens: [_; 1] = server.command(&["HKEYS", WAITERS]).await.unwrap().into_array().try_into().unwrap();
+    let token = tokens[0].as_bytes().unwrap();
+    if content[0] != b'h' {
+        server.command(&[b"HDEL", WAITERS.as_bytes(), token]).await.unwrap();
+    }
+    server.command(&[b"PUBLISH", channel.as_bytes(), &[token, content].concat()]).await.unwrap();
 }
 
 /// The jobs that a message hands over, and whether the waiter is still registered; `None` for a notification.
@@ -97,16 +114,48 @@ async fn what_is_published_has_the_golden_form() {
     assert_eq!(observed.text, golden(), "the messages:\n{}", observed.text);
 }
 
+/// The jobs in the golden messages: whether the waiter is still registered, the fence, and for each job its id, attempt, last error,
+/// and the beginning of its payload.
+const JOBS: [&str; 7] = [
+    "true 1700000000000000 | single 1 None single",
+    "false 1700000000000001 | 72616e64-6f6d-8061-8062-617463682000 1 None fast",
+    "a notification",
+    "false 1700000000000002 | single 2 Some(\"no\") single | 72616e64-6f6d-8061-8062-617463682000 1 None new",
+    "true 1700000000000003 | 72616e64-6f6d-8061-8062-617463682000 1 None a | 72616e64-6f6d-8061-8062-617463682001 1 None b",
+    "false 1700000000000004 | 72616e64-6f6d-8061-8062-617463682000 1 None c",
+    "false 1700000000000006 | 72616e64-6f6d-8061-8062-617463682000 1 None 0 xxxx | \
+     72616e64-6f6d-8061-8062-617463682001 1 None 1 xxxx",
+];
+
+#[tokio::test]
+async fn the_golden_messages_are_read() {
+    let fixture = fixture().await;
+    let waiter = fixture.store.waiter();
+    for (line, expected) in golden().lines().zip(JOBS) {
+        register(&waiter, 3).await;
+        publish(&fixture.server, &words(line)[2][TOKEN.len()..]).await;
+        let Some((is_registered, claim)) = received(&waiter).await else {
+            assert_eq!("a notification", expected);
+            continue;
+        };
+        let mut read = format!("{is_registered} {}", claim.jobs[0].lease.fence.get());
+        for job in &claim.jobs {
+            let payload = String::from_utf8_lossy(&job.payload[..job.payload.len().min(6)]);
+            let _ = write!(read, " | {} {} {:?} {payload}", job.id(), job.attempt, job.last_error);
+            let lease = (job.lease.fence, job.lease.until.as_millis(), job.pushed_at.as_millis());
+            assert_eq!(lease, (claim.jobs[0].lease.fence, 1_700_000_030_000, 1_700_000_000_000));
+        }
+        assert_eq!(read, expected);
+    }
+    assert_eq!(golden().lines().count(), JOBS.len());
+}
+
 /// The waiter reports the message, and continues.
 #[tokio::test]
 async fn a_message_that_cannot_be_read_is_reported_to_the_waiter() {
     let fixture = fixture().await;
     let waiter = registered(&fixture.store, 2).await;
-    let of = async |command: &[&str]| fixture.server.command(command).await.unwrap().as_strings().unwrap().remove(0);
-    let channel = of(&["PUBSUB", "CHANNELS", "test:wake:*"]).await;
-    let token = fixture.server.command(&["HKEYS", "test:{q.mail.0}:waiters"]).await.unwrap().into_array().remove(0);
-    let message = [token.as_bytes().unwrap(), b"h and no jobs"].concat();
-    fixture.server.command(&[b"PUBLISH", channel.as_bytes(), &message]).await.unwrap();
+    publish(&fixture.server, b"h and no jobs").await;
     let error = waiter.next(DEADLINE).await.unwrap_err();
     assert!(matches!(&error, Error::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains("a message that hands jobs over cannot be read"), "{error}");
