@@ -12,7 +12,7 @@ repeat
 
   -- The jobs that are pushed: their ids, these and the batches that might contain them, their
   -- records, unique keys, ids of each priority, and those that are due later.
-  local ids, others, taken, records, holds, tails, dues = { own }, { own }, {}, {}, {}, {}, {}
+  local ids, others, records, holds, tails, dues = { own }, { own }, {}, {}, {}, {}
   for at = tonumber(ARGV[10]), #ARGV, 3 do
     local id, record, delay = ARGV[at], ARGV[at + 1], ARGV[at + 2]
     local flags, priority = byte(record, 2, 3)
@@ -20,8 +20,8 @@ repeat
       local key_at = flags % 8 > 3 and 16 or 10
       local key = sub(record, key_at + 1, key_at + byte(record, key_at))
       local entry = call('HGET', unique, key)
-      if taken[key] or flags % 4 == 3 or (entry and entry ~= 'f' .. own) then is_plain = false end
-      taken[key] = true
+      is_plain = is_plain and flags % 4 < 3 and (not entry or entry == 'f' .. own)
+      for i = 1, #holds, 2 do is_plain = is_plain and holds[i] ~= key end
       add(holds, key, (flags % 4 == 1 and 'c' or 'f') .. id)
     end
     for i = 1, #ids do is_plain = is_plain and ids[i] ~= id end
@@ -169,7 +169,9 @@ repeat
   if flags % 4 == 2 then
     local key_at = flags % 8 > 3 and 16 or 10
     local key = sub(stored[1], key_at + 1, key_at + byte(stored[1], key_at))
-    if not taken[key] and call('HGET', unique, key) == 'f' .. own then call('HDEL', unique, key) end
+    local is_taken = false
+    for i = 1, #holds, 2 do is_taken = is_taken or holds[i] == key end
+    if not is_taken and call('HGET', unique, key) == 'f' .. own then call('HDEL', unique, key) end
   end
   call('ZREM', leased, own)
   call('HSET', meta, 'alive', (n_alive or 0) + #ids - 2, 'running', (n_running or 0) - 1)
