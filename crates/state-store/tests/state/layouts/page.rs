@@ -8,8 +8,9 @@ fn the_page_names_every_key() {
     const OF_HOMES: &str = include_str!("../../../../redis-link/src/keys/home.rs");
     const OF_TOPICS: &str = include_str!("../../../../redis-link/src/keys/topic.rs");
     const OF_RETRIES: &str = include_str!("../../../../redis-link/src/keys/retry.rs");
+    const OF_HANDOFFS: &str = include_str!("../../../../redis-link/src/keys/handoff.rs");
     let source = include_str!("../../../../redis-link/src/keys.rs");
-    let source: String = [OF_WORKFLOWS, OF_RUNS, OF_HOMES, OF_TOPICS, OF_RETRIES, source]
+    let source: String = [OF_WORKFLOWS, OF_RUNS, OF_HOMES, OF_TOPICS, OF_RETRIES, OF_HANDOFFS, source]
         .map(|source| source.split("#[cfg(test)]").next().unwrap())
         .concat();
     // The doc of a function begins with its key; the parts of queues and pools are given to a closure `key`.
