@@ -23,6 +23,14 @@ const TIMEOUT: Duration = Duration::from_millis(200);
 /// How long the server is stopped, in ms: about each time-out of a call, between them, and longer than all of them.
 const STOPS: [u64; 12] = [150, 190, 195, 200, 205, 215, 240, 300, 420, 460, 900, 2500];
 
+/// Stops that are longer than the first attempt of a call, and shorter than all of its attempts: a call that is answered was repeated.
+const REPEATED: std::ops::RangeInclusive<u64> = 240..=460;
+
+/// At least half of the calls of such a stop are answered.
+fn assert_repeated(stop: u64, answered: usize) {
+    assert!(!REPEATED.contains(&stop) || answered >= CALLS / 2, "{answered} calls are answered after {stop} ms");
+}
+
 /// A link whose calls end early.
 async fn impatient(url: &str) -> Link {
     let config = LinkConfig::new(ServerUrl::parse(url).unwrap(), "tests:state");
@@ -118,6 +126,7 @@ async fn jobs_of_pushes_that_are_repeated_run_once_although_they_are_discarded_m
                 && store.get(&queue(), &super::id("none")).await.is_ok_and(|job| job.is_none())
         })
         .await;
+        assert_repeated(stop, answers.iter().filter(|(_, answer)| answer.is_ok()).count());
         let runs = runs.lock().unwrap();
         for (payload, answer) in answers {
             let name = String::from_utf8(payload.to_vec()).unwrap();
@@ -162,6 +171,7 @@ async fn a_settlement_that_is_repeated_is_lost_only_if_it_did_not_count() {
             leased.into_iter().map(settle).collect()
         };
         let answers: Vec<(ClaimedJob, Result<Settled>)> = while_stopped(&server, stop, settling).await;
+        assert_repeated(stop, answers.iter().filter(|(_, answer)| answer.is_ok()).count());
         // All that was lost is completed and discarded by another worker.
         let mut again = BTreeSet::new();
         wait_until("all jobs are completed", DEADLINE, async || {
