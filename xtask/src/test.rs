@@ -61,7 +61,7 @@ const ON_EVERY_SERVER: [(&str, &[&str]); 6] = [
     ("server_conf", &[]),
 ];
 
-/// How many random sequences each fetched server plays; the installed one plays four times as many.
+/// How many random sequences of each model test a fetched server plays; the installed one plays 1,000 or 2,000.
 const SEQUENCES: (&str, &str) = ("CONFORMANCE_SEQUENCES", "250");
 
 /// How many scripts each test of `interruptions` interrupts on a fetched server; on the installed one 5,000.
