@@ -12,10 +12,7 @@ macro_rules! with_shape {
             }
             attempts += 1;
             if attempts == 3 {
-                return Err(store_core::Error::corrupt(
-                    $op,
-                    "the partitions of the queue have recorded different shapes",
-                ));
+                return Err(crate::queue::recorded::different_shapes($op));
             }
         }
     }};
@@ -43,6 +40,7 @@ mod passing_on;
 mod push;
 mod push_group;
 mod record;
+mod recorded;
 mod registrations;
 pub(crate) mod schedules;
 pub(crate) mod scripts;

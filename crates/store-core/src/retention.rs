@@ -116,6 +116,10 @@ impl StateOptions {
     /// with [`Error::InvalidArgument`](crate::Error::InvalidArgument); one that declares none uses the recorded number. An
     /// embedded store records and compares the number, and has one partition.
     ///
+    /// Declare it in each service. If a server loses the record, the next process that declares the number or has used the queue
+    /// restores it; one that does neither begins a queue of one partition under this name. Recording the number and restoring it take
+    /// one call to each partition.
+    ///
     /// Priorities and order hold within a partition, and each partition keeps its share of the finished jobs. A unique key holds
     /// over the queue. An id that the caller sets is recognised among the jobs with the same unique key, or among those without one
     /// ([`Queue::push`](crate::Queue::push)).

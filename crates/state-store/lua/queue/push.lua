@@ -3,9 +3,9 @@
 -- ARGV    1 clock, 2 shape, 3 ms for which the call is remembered, 4 g, 5.. g times: kind, number
 --         of jobs, delay of the first in ms (6 bytes), positions (8 bytes); id; records; then for
 --         each other job: packed id, record, delay in ms or ''
--- Returns 'shape' and the recorded one, or 'pushed' ('taken': the id of a batch is that of another
---         one, and its jobs were not added), then for each other job that was not accepted its
---         number from 0, 'duplicate' or 'held', '' or the holder
+-- Returns 'shape' and the recorded one or '', or 'pushed' ('taken': the id of a batch is that of
+--         another one, and its jobs were not added), then for each other job that was not accepted
+--         its number from 0, 'duplicate' or 'held', '' or the holder
 -- Retry   remembered until the last copy's deadline; and by id and request as long as a job is
 --         retained
 -- Cost    8 commands and 1 per batch, or 2 if it is delayed, O(bytes + log s) with s scheduled; for

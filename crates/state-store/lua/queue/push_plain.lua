@@ -1,6 +1,6 @@
 -- Fast path of a push: the end, if it has no other jobs and no worker waits for these.
 -- needs: behind, push_batches
-if not shape then call('HSET', meta, 'shape', ARGV[2]) end
+if not shape then return { 'shape', '' } end
 local waiter_token = call('HRANDFIELD', waiters)
 local registration = waiter_token and call('HGET', waiters, waiter_token)
 local is_one = waiter_token and behind == 8 and not ARGV[8]

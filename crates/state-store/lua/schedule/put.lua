@@ -2,15 +2,12 @@
 -- KEYS    those of keys.lua, 15 schedules, 16 schedule_names (sorted sets), 17 call: see once.lua
 -- ARGV    1 clock, 2 shape, 3 name, 4 expected version (digits) or '', 5 times, options, payload, 6
 --         ms for which the call is remembered
--- Returns 'shape' and the recorded one | 'stored' or 'conflict' and the stored version (0: none)
+-- Returns 'shape' and the recorded one or '' | 'stored' or 'conflict', the stored version (0: none)
 -- Retry   remembered until the last copy's deadline; and writes the same again
 -- Cost    up to 7 commands, O(log n + bytes) with n schedules
 -- needs: NO_FIRING, call, decimal, jobs, meta, no_schedule, now, now_up, remember, sub
 local shape = call('HGET', meta, 'shape')
-if shape ~= ARGV[2] then
-  if shape then return { 'shape', shape } end
-  call('HSET', meta, 'shape', ARGV[2])
-end
+if shape ~= ARGV[2] then return { 'shape', shape or '' } end
 local name, expected, times = ARGV[3], ARGV[4], ARGV[5]
 local field, status, version, since = '\3' .. name, 'a', 0, string.format('%015.0f', now_up)
 local past, stored = string.rep('\0', 16) .. NO_FIRING, call('HGET', jobs, field)

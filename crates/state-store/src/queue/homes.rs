@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use redis_link::keys::HomeKeys;
 use store_core::{
-    Commit, Committed, Delivered, Durability, Home, Homes, Op, OutboxEntry, QueueName, Receipt, Repeat, Result,
-    ResumeTokens, Runs, RunsRemoved, Steps, UniqueKey,
+    Commit, Committed, Delivered, Durability, Home, Homes, Op, OutboxEntry, QueueName, Receipt, Result, ResumeTokens,
+    Runs, RunsRemoved, Steps, UniqueKey,
 };
 use tokio::sync::Notify;
 
@@ -92,7 +92,8 @@ impl Homes for StateStore {
     }
 }
 
-/// `commit` is one script in one round trip.
+/// `commit` is one script in one round trip. If the queue has several partitions, the first read and the first write of steps, runs or
+/// tokens in each partition take one round trip more, which compares the shape of the queue; so do the first ones after a reconnection.
 #[async_trait]
 impl Home for AtHome {
     fn steps(&self) -> Arc<dyn Steps> {
@@ -121,7 +122,7 @@ impl StateStore {
     /// The keys of its home, if it has one.
     pub(crate) async fn home_keys(&self, op: Op) -> Result<Option<HomeKeys>> {
         let Some(home) = &self.home else { return Ok(None) };
-        let shape = self.recorded_shape(op, &home.queue, op.repeat() != Repeat::Reads).await?;
-        Ok(Some(HomeKeys::new(&self.namespace, shape.keys(home.partition(&shape)))))
+        let (shape, partition) = self.shape_of_home(op, home).await?;
+        Ok(Some(HomeKeys::new(&self.namespace, shape.keys(partition))))
     }
 }

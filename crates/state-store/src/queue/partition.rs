@@ -1,6 +1,7 @@
 //! The partitions of a queue: how many it has, and which one a job goes to.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -8,54 +9,66 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesOrdered;
 use redis_link::keys::QueueKeys;
-use redis_link::layout::Aggregate;
 use redis_link::{Answer, Arg, Script};
 use sha2::{Digest, Sha256};
 use store_core::{Durability, Error, JobId, Op, QueueName, Reached, Result, UniqueKey};
 
-use super::scripts;
 use crate::StateStore;
 
 /// What a queue recorded when it began: `layout:partitions:seed`. Each script compares it.
 #[derive(Debug)]
 pub(crate) struct Shape {
     /// As it is recorded. Empty if the queue does not exist yet.
-    text: Bytes,
+    pub(super) text: Bytes,
     /// The keys of each partition, in the order in which its scripts take them, without the last one.
     partitions: Vec<Partition>,
     bounds: Bytes,
 }
 
 #[derive(Debug)]
-struct Partition {
-    keys: QueueKeys,
-    in_order: Vec<Bytes>,
+pub(super) struct Partition {
+    pub(super) keys: QueueKeys,
+    pub(super) in_order: Vec<Bytes>,
+    /// For reads and for writes of homes: what the link counted, plus 1, when the partition had this shape.
+    pub(super) confirmed: [AtomicU64; 2],
 }
 
 /// The shapes of the queues that this process has used.
 #[derive(Debug, Default)]
-pub(crate) struct Shapes(Mutex<HashMap<QueueName, Arc<Shape>>>);
+pub(crate) struct Shapes(Mutex<HashMap<QueueName, Known>>);
+
+/// A shape that this process has read.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) shape: Arc<Shape>,
+    /// Whether no partition has contradicted it. Otherwise it is what this process restores if nothing else knows the shape.
+    pub(super) is_current: bool,
+}
 
 impl Shapes {
-    fn lock(&self) -> MutexGuard<'_, HashMap<QueueName, Arc<Shape>>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<QueueName, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Shape {
-    fn new(store: &StateStore, queue: &QueueName, text: Bytes, count: u16) -> Self {
+    pub(super) fn new(store: &StateStore, queue: &QueueName, text: Bytes, count: u16) -> Self {
         let partition = |index| {
             let keys = QueueKeys::new(&store.namespace, queue, index, count);
             let in_order = in_order(&keys).map(|key| Bytes::copy_from_slice(key.as_bytes())).collect();
-            Partition { keys, in_order }
+            Partition { keys, in_order, confirmed: Default::default() }
         };
         let bounds = super::bounds(&store.retention, count);
         Self { text, partitions: (0..count).map(partition).collect(), bounds }
     }
 
+    pub(super) fn partition(&self, index: u16) -> &Partition {
+        &self.partitions[usize::from(index)]
+    }
+
     /// The keys of a partition.
     pub(super) fn keys(&self, partition: u16) -> &QueueKeys {
-        &self.partitions[usize::from(partition)].keys
+        &self.partition(partition).keys
     }
 
     /// How many partitions the queue has.
@@ -114,76 +127,9 @@ impl Shape {
 }
 
 impl StateStore {
-    /// The shape of a queue, as its partition 0 has recorded it. An outbox has that of its queue. `records`: whether a new queue gets its shape now.
-    pub(super) async fn shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
-        let known = self.shapes.lock().get(queue).cloned();
-        match known {
-            Some(shape) if !(records && shape.text.is_empty()) => Ok(shape),
-            _ => self.read_shape(op, queue, records).await,
-        }
-    }
-
-    /// As [`Self::shape`]. Reads again what a new queue had not recorded yet: the scripts of a home do not compare the shape.
-    pub(super) async fn recorded_shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
-        let is_recorded = self.shapes.lock().get(queue).is_some_and(|shape| shape.is_recorded());
-        if is_recorded { self.shape(op, queue, records).await } else { self.read_shape(op, queue, records).await }
-    }
-
-    async fn read_shape(&self, op: Op, queue: &QueueName, records: bool) -> Result<Arc<Shape>> {
-        let recording = queue.of_outbox();
-        let declared = self.partitions.get(&recording).copied();
-        let count = declared.unwrap_or(1);
-        if count == 0 || count > JobId::MAX_PARTITIONS {
-            let most = JobId::MAX_PARTITIONS;
-            let detail = format!("a queue has 1 to {most} partitions, not {count}");
-            return Err(Error::invalid_argument(op, detail));
-        }
-        let own = match records {
-            true => {
-                let layout = self.link.layouts().written(Aggregate::Queue);
-                Bytes::from(format!("{layout}:{count}:{:016x}", fastrand::u64(..)))
-            }
-            false => Bytes::new(),
-        };
-        let first = Shape::new(self, &recording, Bytes::new(), 1);
-        // The tag of partition 0 depends on the number of partitions. The shape is recorded under the tag of a single partition.
-        let args = vec![Arg::from(&own), Arg::fixed(""), Arg::fixed("open")];
-        let mut keys = first.partitions[0].in_order.clone();
-        keys.push(Bytes::from(first.keys(0).call(fastrand::u64(..))));
-        let answer = self.link.call(op, &scripts::CONTROL, &keys, args).await?;
-        let mut reply = answer.reader(op);
-        let text = match reply.next_word()?.as_ref() {
-            b"shape" => reply.next_bytes()?,
-            b"done" => own,
-            _ => return Err(reply.unknown_word()),
-        };
-        let recorded = if text.is_empty() { count } else { self.recorded_count(op, &text)? };
-        if declared.is_some_and(|declared| declared != recorded) {
-            return Err(Error::invalid_argument(
-                op,
-                format!(
-                    "the queue has {recorded} partitions, and this service declares {count}; declare {recorded}, or none, or \
-                     use another queue name"
-                ),
-            ));
-        }
-        let shape = Arc::new(Shape::new(self, queue, text, recorded));
-        self.shapes.lock().insert(queue.clone(), Arc::clone(&shape));
-        Ok(shape)
-    }
-
-    fn recorded_count(&self, op: Op, text: &[u8]) -> Result<u16> {
-        let corrupt = || Error::corrupt(op, "the shape of the queue cannot be read");
-        let mut parts = std::str::from_utf8(text).unwrap_or_default().split(':');
-        let layout = parts.next().and_then(|layout| layout.parse().ok()).ok_or_else(corrupt)?;
-        self.link.layouts().check(op, Aggregate::Queue, layout)?;
-        let count = parts.next().and_then(|count| count.parse().ok());
-        count.filter(|count| (1..=JobId::MAX_PARTITIONS).contains(count)).ok_or_else(corrupt)
-    }
-
     /// Calls a script on one partition. `call`: the identity of the call, for scripts that remember it.
     pub(super) async fn call_on(&self, to: Target<'_>, args: Vec<Arg>) -> Result<Called> {
-        let partition = &to.shape.partitions[usize::from(to.partition)];
+        let partition = to.shape.partition(to.partition);
         let mut keys = partition.in_order.clone();
         if let Some(call) = to.call {
             keys.push(Bytes::from(partition.keys.call(call)));
@@ -204,7 +150,9 @@ impl StateStore {
             _ => link.call_reaching(to.op, to.script, &keys, all, to.durability).await?,
         };
         if answer.first_word().is_some_and(|word| word.as_ref() == b"shape") {
-            self.shapes.lock().remove(to.queue);
+            let mut reply = answer.reader(to.op);
+            let _ = reply.next_word()?;
+            self.other_shape(to.op, to.queue, to.shape, &reply.next_bytes()?).await?;
             return Ok(Called::OtherShape);
         }
         Ok(Called::Answered(answer, reached))
@@ -212,7 +160,7 @@ impl StateStore {
 }
 
 /// How many partitions one call uses at the same time: a durable write holds a connection.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 impl StateStore {
     /// Calls several partitions at the same time. Returns their answers in the order of the calls.
@@ -323,7 +271,7 @@ impl<'a> Target<'a> {
 pub(super) enum Called {
     /// With what it has reached or `NotDurable`.
     Answered(Answer, Result<Reached>),
-    /// The queue has another shape than the one that was sent: read it, and call again.
+    /// The partition did not have the shape that was sent, and changed nothing: read the shape, and call again.
     OtherShape,
 }
 

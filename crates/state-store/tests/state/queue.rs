@@ -18,6 +18,7 @@ mod kept_results;
 mod life;
 mod limits;
 mod lost_replies;
+mod lost_shapes;
 mod messages;
 mod neighbours;
 mod partial_writes;

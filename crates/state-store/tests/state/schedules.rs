@@ -28,7 +28,7 @@ fn minutely(payload: &'static str) -> Schedule {
     Schedule::every(MINUTE, NewJob::new(payload)).unwrap().with_catch_up(CatchUp::All(3))
 }
 
-async fn put(store: &StateStore, queue: &QueueName, payload: &'static str) -> Result<SchedulePut> {
+pub(crate) async fn put(store: &StateStore, queue: &QueueName, payload: &'static str) -> Result<SchedulePut> {
     Ok(store.put(queue, &name("report"), &minutely(payload), None, Durability::Accepted).await?.value)
 }
 
