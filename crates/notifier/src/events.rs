@@ -43,7 +43,7 @@ pub(crate) async fn show(stores: &Stores, options: &EventsOptions, stop: &Stop) 
 async fn past(stores: &Stores, run: RunId, mut from: u64) -> Result<(), String> {
     let runs = stores.state().runs();
     while let Some(events) = runs.events(&run, from, PageRequest::MAX_LIMIT).await.map_err(|error| error.to_string())? {
-        if !print(&events)? || events.events.is_empty() {
+        if !print(&events, from)? || events.events.is_empty() {
             break;
         }
         from = events.next;
@@ -56,11 +56,12 @@ async fn follow(stores: &Stores, run: RunId, from: u64) -> Result<(), String> {
     let log = Log::new(stores, outage.clone());
     let mut watch = state.watch_run(run.clone(), from);
     loop {
+        let from = watch.position();
         let followed = match watch.next().await {
             Ok(Some(events)) => {
                 outage.ends();
                 pauses = Pauses::new();
-                if !print(&events)? {
+                if !print(&events, from)? {
                     return Ok(());
                 }
                 continue;
@@ -82,10 +83,14 @@ async fn follow(stores: &Stores, run: RunId, from: u64) -> Result<(), String> {
     }
 }
 
-/// `false` if nobody reads the output any more.
-fn print(events: &RunEvents) -> Result<bool, String> {
-    if let Some(first) = events.truncated_before {
-        crate::complain(&format!("events before {first} were removed"));
+/// Prints events that were read from `from` on. `false` if nobody reads the output any more.
+fn print(events: &RunEvents, from: u64) -> Result<bool, String> {
+    match events.truncated_before {
+        Some(first) if first > from => crate::complain(&format!("events before {first} were removed")),
+        Some(first) => crate::complain(&format!(
+            "the log ends before event {from}, because it has lost events or is a new one; event {first} and the later ones follow"
+        )),
+        None => {}
     }
     let mut lines = Vec::new();
     for event in &events.events {

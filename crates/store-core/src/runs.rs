@@ -28,7 +28,7 @@ pub use state::RunState;
 /// transition appends an event of its own, such as `run.completed` ([`RunState::event`]). So the log contains every transition, and
 /// the last event of a run that has ended is that of its end. The log is bounded by count ([`NewRun::max_events`]) and size
 /// ([`RunEvents::MAX_RUN_BYTES`]). The oldest events are removed; a read that begins before the oldest one left reports this
-/// ([`RunEvents::truncated_before`]).
+/// ([`RunEvents::truncated_before`]). So does a read that begins behind the end of the log, which has become shorter.
 ///
 /// **Time to live.** A run has one, [`NewRun::ttl`]. Each write prolongs it for the run, its events and its place in
 /// listings; a read does not. Then the store forgets the run.
@@ -108,8 +108,9 @@ pub trait Runs: Send + Sync + fmt::Debug {
 
     /// `async fn events(&self, run: &RunId, from: u64, limit: u32) -> Result<Option<RunEvents>>`
     ///
-    /// Reads up to `limit` events (1 to [`PageRequest::MAX_LIMIT`]) and about 1 MiB, from the event with the sequence `from` on.
-    /// `None` if there is no run, or if it has expired. One round trip, O(events).
+    /// Reads up to `limit` events (1 to [`PageRequest::MAX_LIMIT`]) and about 1 MiB, from the event with the sequence `from` on; from
+    /// the oldest one on if `from` is less than its sequence or more than that of the next event
+    /// ([`RunEvents::truncated_before`]). `None` if there is no run, or if it has expired. One round trip, O(events).
     async fn events(&self, run: &RunId, from: u64, limit: u32) -> Result<Option<RunEvents>>;
 
     /// `async fn list(&self, filter: &RunFilter, page: PageRequest) -> Result<RunPage>`

@@ -45,7 +45,7 @@ async fn watch(state: &State, id: RunId) -> Result<(), Failure> {
     let mut watch = state.watch_run(id, 0);
     while let Some(events) = watch.next().await? {
         if let Some(first) = events.truncated_before {
-            println!("events before {first} were removed");
+            println!("the log begins at {first}");
         }
         for event in events.events {
             println!("{} {} {}", event.sequence, event.kind, String::from_utf8_lossy(&event.data));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use testkit::RedisServer;
 use tokio::sync::mpsc;
 use twinstore::prelude::*;
-use twinstore::run::{NewRun, RunEvent, RunId, RunWrite};
+use twinstore::run::{NewRun, RunEvent, RunId, RunState, RunWrite};
 
 /// How many events are appended, one after the other.
 const EVENTS: u64 = 30;
@@ -95,4 +95,27 @@ async fn a_watch_continues_after_a_restart_of_the_server() {
         let appended = [fixture.append().await, fixture.append().await];
         assert_eq!([received.recv().await.unwrap(), received.recv().await.unwrap()], appended);
     }
+}
+
+/// A failover has lost events that the watch has returned, or the run is another one: their numbers are used again.
+#[tokio::test]
+async fn a_watch_begins_again_if_the_log_has_become_shorter() {
+    let (stores, _) = twinstore::testing::stores();
+    let (runs, run) = (stores.state().runs(), RunId::new("run-7").unwrap());
+    let new = NewRun::new(run.clone(), "planner".try_into().unwrap());
+    runs.create(&new, Durability::Accepted).await.unwrap().value.done().unwrap();
+    let append = RunWrite::new(run.clone()).with_event(RunEvent::new("note", "one"));
+    for _ in 0..9 {
+        runs.write(&append, Durability::Accepted).await.unwrap().value.done().unwrap();
+    }
+    let mut watch = stores.state().watch_run(run.clone(), 0);
+    assert_eq!((watch.next().await.unwrap().unwrap().events.len(), watch.position()), (10, 10));
+
+    assert!(runs.delete(&run).await.unwrap());
+    let new = runs.create(&new, Durability::Accepted).await.unwrap().value.done().unwrap();
+    let end = RunWrite::new(run).to(RunState::Cancelled, new.version);
+    runs.write(&end, Durability::Accepted).await.unwrap().value.done().unwrap();
+    let again = watch.next().await.unwrap().expect("it has not returned the events of the new run");
+    assert_eq!((again.truncated_before, again.events.len(), watch.position()), (Some(0), 2, 2));
+    assert_eq!(watch.next().await.unwrap(), None);
 }

@@ -333,9 +333,10 @@ impl Runs for EmbeddedState {
             home.check(view)?;
             let found = Record::read(view, &home.runs(), &run)?.filter(|found| !found.is_expired(Moment::now(&clock)));
             let Some(found) = found else { return Ok(None) };
-            let (info, first) = (&found.info, found.info.first_event);
-            let events = Log::of(&home.runs(), &run).read(view, from.max(first), limit, EVENT_BYTES)?;
-            Ok(Some(RunEvents::new(events, from, first, info.next_event, info.state)))
+            let RunInfo { first_event: first, next_event: end, state, .. } = found.info;
+            let begin = RunEvents::begin(from, first, end);
+            let events = Log::of(&home.runs(), &run).read(view, begin, limit, EVENT_BYTES)?;
+            Ok(Some(RunEvents::new(events, from, first, end, state)))
         };
         self.database.read(Op::RunEvents, look).await
     }

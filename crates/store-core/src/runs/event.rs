@@ -119,9 +119,14 @@ impl fmt::Debug for RunEvent {
 pub struct RunEvents {
     /// The events.
     pub events: Vec<RunEvent>,
-    /// Where the next read continues: the sequence after the last of these events, or `from` if there are none.
+    /// Where the next read continues: the sequence after the last of these events. If there are none, the sequence of the next
+    /// event that will be appended.
     pub next: u64,
-    /// The sequence of the oldest event that is left, if events from `from` on were removed.
+    /// The sequence of the oldest event that is left, if the log has no event `from` and the next one will have another sequence.
+    /// These events begin there.
+    ///
+    /// More than `from`: the events before it were removed. Otherwise, the log ends before `from`: a failover has lost events, or the
+    /// run was deleted or has expired and was created again. The reader may have read some of these events before.
     pub truncated_before: Option<u64>,
     /// Whether more events can follow: `false` if these are the last ones of a run that has ended.
     pub continues: bool,
@@ -131,11 +136,19 @@ impl RunEvents {
     /// The largest size of all events of a run, in bytes: 8 MiB.
     pub const MAX_RUN_BYTES: u64 = 8 << 20;
 
+    /// Where a read from `from` on begins in a log that begins at `first` and has `end` as its next sequence.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn begin(from: u64, first: u64, end: u64) -> u64 {
+        if (first..=end).contains(&from) { from } else { first }
+    }
+
     /// Events that were read from `from` on in a log that begins at `first` and has `end` as its next sequence.
     #[doc(hidden)]
     pub fn new(events: Vec<RunEvent>, from: u64, first: u64, end: u64, state: RunState) -> Self {
-        let next = events.last().map_or(from, |event| event.sequence + 1);
+        let begin = Self::begin(from, first, end);
+        let next = events.last().map_or(begin, |event| event.sequence + 1);
         let continues = !state.is_ended() || next < end;
-        Self { events, next, truncated_before: (from < first).then_some(first), continues }
+        Self { events, next, truncated_before: (begin != from).then_some(begin), continues }
     }
 }

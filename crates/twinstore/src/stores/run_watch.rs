@@ -18,8 +18,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// user may not publish or subscribe, the watch also reads every 5 s. All watches of a process share one connection, in a cluster one
 /// per node.
 ///
-/// If a failover loses an event, its number is used again. A watch that has returned the lost event does not return the other one. A write
-/// with a durability that waits for replicas is not lost.
+/// If a failover loses events, their numbers are used again, and so are those of a run that is deleted and created again. A watch whose
+/// position is behind the end of the log continues with the oldest event and reports it ([`RunEvents::truncated_before`]), so it may return
+/// events again. The watch cannot detect a log that has reached its position again before it reads: it does not return the events
+/// before that position. A write with a durability that waits for replicas is not lost.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -66,8 +68,8 @@ impl RunWatch {
     /// Waits for the next events, and returns them. `None` after the last event of a run that has ended, and if there is no run, or
     /// if it was deleted or has expired.
     ///
-    /// If events were removed before they could be read, [`RunEvents::truncated_before`] reports it. Dropping the future loses no
-    /// event. After an error, the watch continues where it was.
+    /// If events were removed before they could be read, or if the log has become shorter, [`RunEvents::truncated_before`] reports it.
+    /// Dropping the future loses no event. After an error, the watch continues where it was.
     ///
     /// # Errors
     /// Those of [`Runs::events`].

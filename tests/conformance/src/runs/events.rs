@@ -15,6 +15,7 @@ cases! { Op::RunEvents;
     a_repeated_append_at_a_sequence_is_appended_once,
     concurrent_appends_lose_nothing,
     a_read_continues_where_the_last_one_ended,
+    a_read_behind_the_end_begins_again,
     a_read_of_removed_events_reports_truncated_before,
     all_events_have_at_most_8_mib,
     a_read_returns_about_1_mib,
@@ -108,8 +109,27 @@ async fn a_read_continues_where_the_last_one_ended(fixture: Fixture) -> Verdict 
         from = page.next;
     }
     check_eq!(read, (0..10).collect::<Vec<_>>());
-    // It waits for events that do not exist yet.
-    check_eq!(events(&fixture, "1", 20, 3).await?.next, 20);
+    Ok(())
+}
+
+/// A failover has lost the events that it has read, or it waits for a run that was deleted and created again.
+async fn a_read_behind_the_end_begins_again(fixture: Fixture) -> Verdict {
+    let fixture = fixture.in_own_namespace().await?;
+    created(&fixture, &new("1")).await?;
+    written(&fixture, &append("one")).await?;
+    let waits = events(&fixture, "1", 2, 10).await?;
+    check_eq!((waits.next, waits.truncated_before, waits.events.len(), waits.continues), (2, None, 0, true));
+    for from in [3, 1000, u64::MAX] {
+        let read = events(&fixture, "1", from, 1).await?;
+        check_eq!((read.next, read.truncated_before, read.events.len(), read.continues), (1, Some(0), 1, true));
+    }
+
+    check!(fixture.state.runs().delete(&id("1")).await?);
+    let run = created(&fixture, &new("1")).await?;
+    written(&fixture, &RunWrite::new(id("1")).to(RunState::Cancelled, run.version)).await?;
+    check_eq!(events(&fixture, "1", 2, 10).await?.continues, false);
+    let read = events(&fixture, "1", 3, 10).await?;
+    check_eq!((read.next, read.truncated_before, read.events.len(), read.continues), (2, Some(0), 2, false));
     Ok(())
 }
 
@@ -126,6 +146,8 @@ async fn a_read_of_removed_events_reports_truncated_before(fixture: Fixture) -> 
     let read = events(&fixture, "1", 5, 1000).await?;
     check_eq!((read.truncated_before, read.events.len(), read.events[0].sequence), (Some(6), 100, 6));
     check_eq!(events(&fixture, "1", 6, 1000).await?.truncated_before, None);
+    let behind = events(&fixture, "1", 107, 1000).await?;
+    check_eq!((behind.truncated_before, behind.events.len(), behind.next), (Some(6), 100, 106));
     Ok(())
 }
 
