@@ -68,8 +68,8 @@ impl Table {
 pub(crate) struct Locks {
     leases: Arc<dyn Leases>,
     table: Arc<watch::Sender<Table>>,
-    /// The requests whose outcome is not known, to send them again.
-    unanswered: Arc<Mutex<BTreeMap<(LeaseName, HolderName), Sent>>>,
+    /// The requests whose leases this instance may hold and has neither recorded nor given back, to send them again.
+    unsettled: Arc<Mutex<BTreeMap<(LeaseName, HolderName), Sent>>>,
 }
 
 /// A request, and when it was sent first: the server may have granted it then.
@@ -89,12 +89,12 @@ impl Sent {
 
 impl Locks {
     pub(crate) fn new(leases: Arc<dyn Leases>) -> Self {
-        Self { leases, table: Arc::new(watch::Sender::default()), unanswered: Arc::default() }
+        Self { leases, table: Arc::new(watch::Sender::default()), unsettled: Arc::default() }
     }
 
-    /// Requests the lease of a lock. `None` if another owner holds it. If the last request of this holder returned an error or its
-    /// future was dropped, the same request is sent again until a lease that it may have acquired has expired: that lease is not
-    /// mistaken for one of another instance.
+    /// Requests the lease of a lock. `None` if another owner holds it. If the last request of this holder returned an error, or its
+    /// future was dropped before its lease was recorded or given back, the same request is sent again until a lease that it may have
+    /// acquired has expired: that lease is not mistaken for one of another instance.
     pub(crate) async fn request(
         &self,
         name: LeaseName,
@@ -103,30 +103,45 @@ impl Locks {
         durability: Durability,
     ) -> Result<Option<Granted>> {
         let id = (name.clone(), holder.clone());
-        let at = Instant::now();
-        let sent = {
-            let mut unanswered = self.unanswered();
-            unanswered.retain(|_, sent| sent.expires() > at);
-            let new = || Sent { request: AcquireRequest::new(name, holder, lasting), at };
-            unanswered.entry(id.clone()).or_insert_with(new).clone()
-        };
-        let acquired = self.leases.acquire(&sent.request, durability).await;
-        // A request that is not valid will never be.
-        if acquired.as_ref().map_or_else(|error| error.kind() == ErrorKind::InvalidArgument, |_| true) {
-            self.unanswered().remove(&id);
-        }
-        match acquired?.value {
-            Acquired::Yes(lease) => Ok(Some(Granted { lease, expires: sent.expires() })),
-            _ => Ok(None),
+        loop {
+            let at = Instant::now();
+            let new = Sent { request: AcquireRequest::new(name.clone(), holder.clone(), lasting), at };
+            let (sent, is_new) = {
+                let mut unsettled = self.unsettled();
+                unsettled.retain(|_, sent| sent.expires() > at);
+                let is_new = !unsettled.contains_key(&id);
+                (unsettled.entry(id.clone()).or_insert(new).clone(), is_new)
+            };
+            let acquired = self.leases.acquire(&sent.request, durability).await;
+            let is_invalid = acquired.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidArgument);
+            let is_refused = acquired.as_ref().is_ok_and(|receipt| !matches!(receipt.value, Acquired::Yes(_)));
+            // A request that is not valid will never be.
+            if is_invalid || is_refused {
+                self.settle(&id);
+            }
+            if is_invalid && !is_new {
+                // Its lease was released, and the reply to the release was lost.
+                continue;
+            }
+            return Ok(match acquired?.value {
+                Acquired::Yes(lease) => Some(Granted { lease, expires: sent.expires() }),
+                _ => None,
+            });
         }
     }
 
-    fn unanswered(&self) -> MutexGuard<'_, BTreeMap<(LeaseName, HolderName), Sent>> {
-        self.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    fn unsettled(&self) -> MutexGuard<'_, BTreeMap<(LeaseName, HolderName), Sent>> {
+        self.unsettled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets a request.
+    fn settle(&self, id: &(LeaseName, HolderName)) {
+        self.unsettled().remove(id);
     }
 
     /// Records a lock that was acquired.
     pub(crate) fn record(&self, key: &str, granted: Granted, owner: Owner) {
+        self.settle(&(granted.lease.name.clone(), granted.lease.holder.clone()));
         let expires = (owner != Owner::Fence).then_some(granted.expires);
         self.table.send_modify(|table| {
             table.lost.remove(key);
@@ -134,10 +149,12 @@ impl Locks {
         });
     }
 
-    /// Gives back a lease that was not recorded, or whose stream is lost. If that fails, it expires.
+    /// Gives back a lease that was not recorded, or whose stream is lost. If that fails, it expires, unless this holder requests it
+    /// again before.
     pub(crate) async fn give_back(&self, lease: &Lease) {
-        if let Err(error) = self.leases.release(lease).await {
-            tracing::debug!(%error, lease = %lease.name, "the lease was not released; it expires");
+        match self.leases.release(lease).await {
+            Ok(_) => self.settle(&(lease.name.clone(), lease.holder.clone())),
+            Err(error) => tracing::debug!(%error, lease = %lease.name, "the lease was not released; it expires"),
         }
     }
 
@@ -318,7 +335,31 @@ mod tests {
         fixture.leases.loses.store(false, Ordering::Relaxed);
         let granted = fixture.request("pod-1", 2 * lasting).await.expect("its own lock");
         assert!(granted.expires <= sent + lasting, "it would be held locally for longer than on the server");
-        assert!(fixture.locks.unanswered().is_empty());
+        fixture.locks.record("users", granted, Owner::StandingBy);
+        assert!(fixture.locks.unsettled().is_empty());
+    }
+
+    /// The future that was to record it was dropped.
+    #[tokio::test]
+    async fn a_granted_lease_that_was_not_recorded_is_granted_again() {
+        let (fixture, lasting) = (Fixture::new(), Duration::from_secs(30));
+        fixture.leases.loses.store(false, Ordering::Relaxed);
+        let dropped = fixture.request("pod-1", lasting).await.expect("nobody holds it").lease;
+        assert!(fixture.request("pod-2", lasting).await.is_none());
+        let granted = fixture.request("pod-1", lasting).await.expect("its own lock");
+        assert_eq!(granted.lease.fence, dropped.fence);
+        fixture.locks.give_back(&granted.lease).await;
+        assert!(fixture.request("pod-2", lasting).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn after_a_release_whose_reply_was_lost_a_new_request_is_made() {
+        let (fixture, lasting) = (Fixture::new(), Duration::from_secs(30));
+        fixture.leases.loses.store(false, Ordering::Relaxed);
+        let released = fixture.request("pod-1", lasting).await.expect("nobody holds it").lease;
+        assert!(fixture.leases.release(&released).await.unwrap());
+        let granted = fixture.request("pod-1", lasting).await.expect("nobody holds it");
+        assert!(granted.lease.fence > released.fence);
     }
 
     #[tokio::test]
@@ -326,12 +367,12 @@ mod tests {
         let (fixture, shortest) = (Fixture::new(), Duration::from_millis(10));
         fixture.drop_request("pod-1", shortest);
         fixture.drop_request("pod-2", shortest);
-        assert_eq!(fixture.locks.unanswered().len(), 2);
+        assert_eq!(fixture.locks.unsettled().len(), 2);
         let sent = Instant::now();
         testkit::wait_until("both have expired", testkit::DEADLINE, async || sent.elapsed() > shortest).await;
         fixture.leases.loses.store(false, Ordering::Relaxed);
         // The clock of the store does not advance: in the store, the first holder still has the lock.
         assert!(fixture.request("pod-3", shortest).await.is_none());
-        assert!(fixture.locks.unanswered().is_empty());
+        assert!(fixture.locks.unsettled().is_empty());
     }
 }

@@ -172,6 +172,27 @@ async fn many_locks_are_held_over_two_connections() {
     assert!((2..=4).contains(&opened), "{opened} connections");
 }
 
+/// For example by `select!` or a time-out.
+#[tokio::test]
+async fn a_lock_whose_acquisition_was_dropped_is_acquired_by_the_same_owner() {
+    let server = RedisServer::state().start().await.unwrap();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let stores = open(&server.url_through(&proxy, None)).await;
+    let store = store_rigatoni::RigatoniStore::new(stores.state(), &crate::fixture::config(LONG));
+    assert!(store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap(), "the server has the scripts");
+    assert!(store.release_lock(USERS, "pod-1").await.unwrap());
+    proxy.hold_at_request(mentions("}:token"));
+    tokio::select! {
+        acquired = store.try_acquire_lock(USERS, "pod-1", LONG) => panic!("its position is held back: {acquired:?}"),
+        () = proxy.wait_fired(1) => {}
+    }
+    proxy.pass().await;
+    assert!(store.is_locked(USERS).await.unwrap(), "the dropped call acquired the lease");
+    assert!(!store.try_acquire_lock(USERS, "pod-2", LONG).await.unwrap());
+    assert!(store.try_acquire_lock(USERS, "pod-1", LONG).await.unwrap());
+    store.save_resume_token("users", &position(1)).await.unwrap();
+}
+
 #[tokio::test]
 async fn no_output_of_the_store_contains_the_password() {
     let server = RedisServer::state().password("s3cret").start().await.unwrap();
