@@ -78,14 +78,21 @@ impl Output {
     }
 }
 
-/// JSON with the control characters escaped that it may contain as they are: terminals may interpret those above 0x7f.
+/// Whether a character changes how a terminal shows the text around it: control characters, and those that separate lines, have no
+/// width or reverse the direction.
+fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// JSON with the characters escaped that may steer a terminal: JSON may contain those above 0x7f as they are.
 fn escaped(json: &str) -> Cow<'_, str> {
-    if !json.contains(char::is_control) {
+    if !json.contains(steers) {
         return json.into();
     }
     let mut shown = String::with_capacity(json.len());
     for character in json.chars() {
-        if character.is_control() {
+        if steers(character) {
             shown.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {
             shown.push(character);
@@ -113,7 +120,7 @@ fn write_row(out: &mut impl Write, cells: &[String], columns: &[(usize, bool)]) 
     writeln!(out, "{}", line.trim_end())
 }
 
-/// The text on one line, with control characters escaped, shortened to [`LONGEST_CELL`].
+/// The text on one line, with characters escaped that may steer a terminal, shortened to [`LONGEST_CELL`].
 fn printable(text: &str) -> String {
     let mut shown = String::new();
     for (index, character) in text.chars().enumerate() {
@@ -121,7 +128,7 @@ fn printable(text: &str) -> String {
             shown.push('…');
             break;
         }
-        if character.is_control() {
+        if steers(character) {
             shown.extend(character.escape_default());
         } else {
             shown.push(character);
@@ -137,14 +144,15 @@ mod tests {
     #[test]
     fn a_cell_cannot_steer_the_terminal() {
         assert_eq!(printable("a\u{1b}[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(printable("paid\u{202e}on\u{2066}\u{2028}é"), "paid\\u{202e}on\\u{2066}\\u{2028}é");
         assert_eq!(printable(&"x".repeat(200)).chars().count(), 121);
     }
 
     #[test]
     fn a_line_of_json_cannot_steer_the_terminal() {
-        let text = "a\u{9b}2Jb\u{7f}\n";
+        let text = "a\u{9b}2Jb\u{7f}\n\u{202e}";
         let json = serde_json::to_string(text).unwrap();
-        assert_eq!(escaped(&json), "\"a\\u009b2Jb\\u007f\\n\"");
+        assert_eq!(escaped(&json), "\"a\\u009b2Jb\\u007f\\n\\u202e\"");
         assert_eq!(serde_json::from_str::<String>(&escaped(&json)).unwrap(), text);
     }
 
