@@ -268,8 +268,8 @@ async fn peak_of_completing(payload: usize, running: usize, result: usize) -> u6
         fleet.push(Stores::open(&environment(&cache, &state)).await.unwrap());
     }
     let mut producers = JoinSet::new();
-    for stores in fleet.iter().cloned() {
-        let name = name.clone();
+    for stores in &fleet {
+        let (stores, name) = (stores.clone(), name.clone());
         producers.spawn(async move {
             let jobs: Vec<_> = (0..100).map(|_| NewJob::new(vec![b'1'; payload])).collect();
             while stores.state().queue().push(&name, &jobs, Durability::Accepted).await.is_ok() {}

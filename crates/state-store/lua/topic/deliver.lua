@@ -1,7 +1,7 @@
 -- topic/deliver: appends the event of an entry of an outbox, and removes what exceeds the bounds.
 -- KEYS[1]  events (stream): see record.lua
 -- KEYS[2]  groups (hash): see record.lua
--- KEYS[3]  the remembered call (string: the number of the event; before it is appended, with a minus)
+-- KEYS[3]  the remembered call (string: the number of the event; negative before it is appended)
 -- ARGV[1]  deadline, and the time that a test has set
 -- ARGV[2]  layouts: see layout.lua
 -- ARGV[3]  how much later than its end a partition may be collected (ms)
