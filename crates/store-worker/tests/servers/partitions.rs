@@ -104,8 +104,12 @@ async fn a_job_costs_claims_from_its_own_partition() {
         let worker = Running::start(recording(&store, &Ran::default()).with_concurrency(concurrency));
         registered(&server).await;
         assert_eq!(reserved(&server).await, places);
+        // The first push creates the queue: its shape is written to each partition.
+        store.push_one(&queue(), NewJob::new("")).await.unwrap();
+        wait_until("done", DEADLINE, async || worker.handle.stats().completed == 1).await;
+        registered(&server).await;
         let before = scripts(&server).await;
-        for job in 1..=10 {
+        for job in 2..=11 {
             store.push_one(&queue(), NewJob::new("")).await.unwrap();
             wait_until("done", DEADLINE, async || worker.handle.stats().completed == job).await;
             registered(&server).await;
