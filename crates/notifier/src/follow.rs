@@ -67,7 +67,11 @@ struct Position {
 impl Position {
     fn of(bytes: u64, file: &std::fs::File) -> std::io::Result<Self> {
         let mut head = vec![0; usize::try_from(bytes.min(HEAD)).unwrap_or_default()];
-        file.read_exact_at(&mut head, 0)?;
+        file.read_exact_at(&mut head, 0).map_err(|error| match error.kind() {
+            // It has fewer bytes than were read before.
+            ErrorKind::UnexpectedEof => IoError::new(ErrorKind::InvalidData, REPLACED),
+            _ => error,
+        })?;
         let digest = Fingerprint::of(&head);
         Ok(Self { bytes, head: digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect() })
     }
