@@ -114,7 +114,7 @@ async fn another_service_cancels_a_job_that_is_running(queue: QueueFixture) -> V
     let theirs = &queue.fixture.other_state;
     check_eq!(theirs.cancel(&queue.name, &job_id("a")).await?, Cancelled::Requested);
     check_matches!(queue.extend(&claimed.lease, LEASE).await?, Extended::CancelRequested(_));
-    // whoever extends the lease learns of it
+    // The next renewal of the lease returns the request.
     let extensions = [Extension::new(claimed.lease.clone())];
     let extended = only(theirs.extend(&queue.name, &extensions, LEASE).await?)?;
     check_matches!(extended, Extended::CancelRequested(_));

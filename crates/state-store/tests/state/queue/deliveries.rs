@@ -56,7 +56,7 @@ async fn events(fixture: &Fixture, topic: &TopicName) -> Vec<String> {
     batch.events.iter().map(|event| String::from_utf8(event.payload.to_vec()).unwrap()).collect()
 }
 
-/// What an interrupted append has added is counted by the next one, whoever calls it, and found by the next delivery.
+/// The next append counts what an interrupted one has added, and the next delivery finds it.
 #[tokio::test]
 #[allow(clippy::print_stdout, reason = "shown when it fails")]
 async fn an_event_whose_append_is_interrupted_arrives_once() {
